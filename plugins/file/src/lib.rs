@@ -1,0 +1,1 @@
+//! Writes deliveries as JSON lines.

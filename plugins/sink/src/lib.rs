@@ -1,0 +1,98 @@
+//! The contract between Postrider and its sinks.
+//!
+//! A sink is the kind of destination an endpoint file names with its one table: `[http]`, `[file]`. It comes in
+//! three steps, each with a type of its own, so that a configuration can be checked without touching anything:
+//!
+//! 1. a [`SinkFactory`] *checks* the settings of one endpoint: pure, no I/O, every error at once, each with the
+//!    path of the key it is about;
+//! 2. the [`SinkPlan`] that comes out *builds* a sink, with what the host hands it in a [`HostContext`];
+//! 3. the [`Sink`] makes one attempt after another. A failure is an [`Outcome`], never an `Err`.
+//!
+//! The host owns the deadline, retries, the circuit breaker, order, rate and concurrency. What always holds: the
+//! future of an attempt may be dropped at any await, and a panic in a sink is one failed attempt.
+
+mod connect;
+mod delivery;
+mod outcome;
+mod reader;
+mod secret;
+mod settings;
+mod trail;
+
+pub use async_trait::async_trait;
+pub use connect::{ConnectError, ConnectErrorKind, Connection, Connector, Io};
+pub use delivery::Delivery;
+pub use outcome::{FailureClass, Outcome, Verdict, Wait};
+pub use reader::Reader;
+pub use secret::Secret;
+pub use settings::{At, KeyPath, SettingError, Table, Value};
+pub use trail::{Timings, Trail};
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Where a sink reads the time, so that tests and simulations own it.
+pub trait Clock: Send + Sync + 'static {
+    /// The monotonic time, for measuring.
+    fn now(&self) -> Instant;
+    /// The time since the Unix epoch, for timestamps.
+    fn unix(&self) -> Duration;
+}
+
+/// What the host hands to a sink that is being built.
+#[derive(Clone)]
+pub struct HostContext {
+    /// The endpoint the sink is built for.
+    pub endpoint: Arc<str>,
+    /// `postrider/VERSION`, as `user-agent` says it.
+    pub user_agent: Arc<str>,
+    /// The only way out to the network: it resolves, checks every address and connects to the checked one.
+    pub connector: Arc<dyn Connector>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How long one connect (DNS, TCP and TLS together) may take; `connect_timeout` of the endpoint.
+    pub connect_timeout: Duration,
+    /// How many attempts may run at once; `concurrency` of the endpoint. A pool need not keep more connections.
+    pub concurrency: usize,
+}
+
+/// Why a sink could not be built from settings that were checked: a file that is not there, a bad certificate.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct BuildError(pub String);
+
+/// One kind of destination.
+pub trait SinkFactory: Send + Sync + 'static {
+    /// The name of its table in an endpoint file: `http`.
+    fn kind(&self) -> &'static str;
+
+    /// Checks the settings of one endpoint: no I/O, no environment, no clock.
+    ///
+    /// # Errors
+    /// Every error at once.
+    fn check(&self, settings: &Table) -> Result<Arc<dyn SinkPlan>, Vec<SettingError>>;
+}
+
+/// Checked settings, ready to become a sink.
+#[async_trait]
+pub trait SinkPlan: Send + Sync + 'static {
+    /// Where deliveries go, for people: no secret in it.
+    fn destination(&self) -> String;
+
+    /// Changes exactly when the destination or the credentials change. An endpoint that was suspended because its
+    /// destination said that it is gone is tried again when this changes.
+    fn fingerprint(&self) -> u64;
+
+    /// Makes the sink. May do I/O; must not start tasks that outlive the sink.
+    ///
+    /// # Errors
+    /// What is missing, for people.
+    async fn build(&self, host: &HostContext) -> Result<Arc<dyn Sink>, BuildError>;
+}
+
+/// A destination that attempts are made against.
+#[async_trait]
+pub trait Sink: Send + Sync + 'static {
+    /// Makes one attempt. The host drops the future at its deadline: what `delivery.trail` holds by then is kept.
+    async fn deliver(&self, delivery: &Delivery) -> Outcome;
+}

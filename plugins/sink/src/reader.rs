@@ -1,0 +1,105 @@
+use crate::{At, KeyPath, Secret, SettingError, Table, Value};
+use std::collections::BTreeSet;
+
+/// Reads a table key by key and collects every error. A key that nobody asked for is an error in the end.
+pub struct Reader<'a> {
+    table: &'a Table,
+    path: KeyPath,
+    asked: BTreeSet<&'static str>,
+    errors: Vec<SettingError>,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the sink's own table.
+    #[must_use]
+    pub fn new(table: &'a Table) -> Self {
+        Self::at(table, KeyPath::default())
+    }
+
+    /// Starts at the table that `path` names.
+    #[must_use]
+    pub const fn at(table: &'a Table, path: KeyPath) -> Self {
+        Self { table, path, asked: BTreeSet::new(), errors: Vec::new() }
+    }
+
+    /// The path of a key of this table.
+    #[must_use]
+    pub fn path(&self, key: &str) -> KeyPath {
+        self.path.join(key)
+    }
+
+    /// Notes an error.
+    pub fn error(&mut self, error: SettingError) {
+        self.errors.push(error);
+    }
+
+    /// The value of a key, whatever it is.
+    pub fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.asked.insert(key);
+        self.table.get(key)
+    }
+
+    /// A string.
+    pub fn string(&mut self, key: &'static str) -> Option<&'a str> {
+        match self.value(key)? {
+            Value::String(text) => Some(text),
+            other => self.wrong(key, "a string", other),
+        }
+    }
+
+    /// A secret, written out or by reference.
+    pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        match self.value(key)? {
+            Value::String(text) => Some(Secret::new(text.clone())),
+            Value::Secret(secret) => Some(secret.clone()),
+            other => self.wrong(key, "a string, or a table with the one key file, env or credential", other),
+        }
+    }
+
+    /// A table.
+    pub fn table(&mut self, key: &'static str) -> Option<Reader<'a>> {
+        match self.value(key)? {
+            Value::Table(table) => Some(Reader::at(table, self.path(key))),
+            other => self.wrong(key, "a table", other),
+        }
+    }
+
+    /// A boolean.
+    pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        match self.value(key)? {
+            Value::Boolean(value) => Some(*value),
+            other => self.wrong(key, "true or false", other),
+        }
+    }
+
+    /// The errors so far, unknown keys included.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<SettingError> {
+        for key in self.table.keys().filter(|key| !self.asked.contains(key.as_str())) {
+            let allowed: Vec<&str> = self.asked.iter().copied().collect();
+            let near = allowed
+                .iter()
+                .map(|known| (strsim::damerau_levenshtein(key, known), *known))
+                .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
+                .min();
+            let help = match near {
+                Some((_, known)) => format!("Did you mean {known:?}? Allowed: {}.", allowed.join(", ")),
+                None => format!("Allowed: {}.", allowed.join(", ")),
+            };
+            self.errors.push(SettingError {
+                path: self.path.join(key),
+                at: At::Key,
+                message: format!("unknown key {key:?}"),
+                help: Some(help),
+            });
+        }
+        self.errors
+    }
+
+    fn wrong<T>(&mut self, key: &'static str, wanted: &str, got: &Value) -> Option<T> {
+        let error =
+            SettingError::value(self.path(key), format!("expected {wanted}, found {}", got.describe()));
+        self.errors.push(error);
+        None
+    }
+}

@@ -1,0 +1,72 @@
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::time::Duration;
+
+/// What an attempt learns on its way, filled in as it happens, so that a dropped attempt leaves it behind.
+#[derive(Debug, Default)]
+pub struct Trail {
+    dns: AtomicU32,
+    connect: AtomicU32,
+    tls: AtomicU32,
+    wait: AtomicU32,
+    status: AtomicU16,
+}
+
+/// A [`Trail`] as it stood when it was read. Absent: that step was not taken or not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timings {
+    /// Looking the name up.
+    pub dns: Option<Duration>,
+    /// The TCP handshake.
+    pub connect: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// From the request's last byte to the head of the answer.
+    pub wait: Option<Duration>,
+    /// The answer's status code.
+    pub status: Option<u16>,
+}
+
+/// Microseconds plus one, so that 0 says "not there". At most 71 minutes.
+fn encode(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX - 1).saturating_add(1)
+}
+
+fn decode(stored: u32) -> Option<Duration> {
+    stored.checked_sub(1).map(|micros| Duration::from_micros(u64::from(micros)))
+}
+
+impl Trail {
+    /// The name was looked up.
+    pub fn dns(&self, time: Duration) {
+        self.dns.store(encode(time), Ordering::Relaxed);
+    }
+
+    /// TCP is connected.
+    pub fn connect(&self, time: Duration) {
+        self.connect.store(encode(time), Ordering::Relaxed);
+    }
+
+    /// TLS is established.
+    pub fn tls(&self, time: Duration) {
+        self.tls.store(encode(time), Ordering::Relaxed);
+    }
+
+    /// The head of the answer is here.
+    pub fn answered(&self, wait: Duration, status: u16) {
+        self.wait.store(encode(wait), Ordering::Relaxed);
+        self.status.store(status, Ordering::Relaxed);
+    }
+
+    /// What is known by now.
+    #[must_use]
+    pub fn read(&self) -> Timings {
+        let status = self.status.load(Ordering::Relaxed);
+        Timings {
+            dns: decode(self.dns.load(Ordering::Relaxed)),
+            connect: decode(self.connect.load(Ordering::Relaxed)),
+            tls: decode(self.tls.load(Ordering::Relaxed)),
+            wait: decode(self.wait.load(Ordering::Relaxed)),
+            status: (status != 0).then_some(status),
+        }
+    }
+}

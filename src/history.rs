@@ -1,0 +1,1 @@
+//! What was settled: compact rows for people to search.

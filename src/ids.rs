@@ -1,0 +1,75 @@
+//! Ids and numbers that name things. Each is a type of its own, so that one cannot be taken for another.
+
+use std::fmt;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The id of an accepted event: ours, never the publisher's. Written `evt_` and 32 hexadecimal digits; sorts by time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(pub [u8; 16]);
+
+impl EventId {
+    /// A new id for an event accepted `unix_ms` milliseconds after the Unix epoch.
+    #[must_use]
+    pub fn at(unix_ms: u64) -> Self {
+        let seconds = unix_ms / 1000;
+        let nanos = u32::try_from(unix_ms % 1000).unwrap_or(0) * 1_000_000;
+        let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
+        Self(Uuid::new_v7(stamp).into_bytes())
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "evt_{}", Uuid::from_bytes(self.0).simple())
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::str::FromStr for EventId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Uuid::try_parse(text.strip_prefix("evt_").unwrap_or(text))?.into_bytes()))
+    }
+}
+
+/// Position of an event in the spool. Opaque and growing: a later event has a greater one, with gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Seq(pub u64);
+
+/// The number the spool knows an endpoint by. It belongs to one [`Identity`] for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointUid(pub u32);
+
+/// Which configuration is meant: it grows by one with every table that is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Generation(pub u64);
+
+/// What makes an endpoint the same one: its name and its account. The same name for another account is another
+/// endpoint and never inherits a backlog.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// The name of its file, without `.toml`.
+    pub name: Arc<str>,
+    /// The account it is for; none: all.
+    pub account: Option<Arc<str>>,
+}
+
+/// What keeps deliveries in order of each other: a short digest of a message id. Two messages that share one are
+/// delivered one after the other, which harms nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageKey(pub u64);
+
+impl MessageKey {
+    /// The key of a message id. Stable: it is stored.
+    #[must_use]
+    pub fn of(message_id: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(message_id.as_bytes()))
+    }
+}

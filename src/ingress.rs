@@ -1,0 +1,1 @@
+//! Where events come in: `POST /v1/events`.

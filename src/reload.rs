@@ -1,0 +1,1 @@
+//! Turns changes of files into publications.

@@ -1,0 +1,1 @@
+//! The sinks this binary knows. The only file that names plugin crates.

@@ -1,0 +1,10 @@
+//! The subscription table: who gets which event. A [`Table`] never changes; a reload publishes the next one, and
+//! every event is judged by exactly one of them. Matching costs what it matches, not what is configured.
+
+mod catalogue;
+mod endpoint;
+mod index;
+
+pub use catalogue::Catalogue;
+pub use endpoint::{EndpointSpec, Lifecycle, Selection, SinkSpec};
+pub use index::{Entry, Table};
