@@ -51,11 +51,11 @@ struct EndpointFile<'a> {
 pub fn compile_endpoint(
     name: &Arc<str>,
     file: Arc<str>,
-    text: Arc<str>,
+    text: &Arc<str>,
     context: Context<'_>,
 ) -> CompiledEndpoint {
     let problems = Problems::new(file, text.clone());
-    let Some(root) = tree::parse(&text, &problems) else {
+    let Some(root) = tree::parse(text, &problems) else {
         return CompiledEndpoint { result: Err(problems.take()), secret_files: Vec::new() };
     };
     let valid = validate(&root, context, &problems);
