@@ -2,12 +2,14 @@
 //! `now` and the random draw are arguments, the next deadline is a return value.
 
 mod breaker;
+mod bucket;
 mod restart;
 mod retry;
 mod settings;
 mod window;
 
 pub use breaker::{Admission, Breaker, Probe, Transition};
+pub use bucket::TokenBucket;
 pub use restart::{Restart, RestartPolicy};
 pub use settings::{BreakerSettings, DeliverySettings, Ordering, Rate, RetrySettings};
 pub use window::{Room, Window};
