@@ -4,6 +4,7 @@ use postrider_sink::SinkFactory;
 use postrider_sink_file::FileSinkFactory;
 use postrider_sink_http::HttpSinkFactory;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// Sink factories by their kind: the name of their table in an endpoint file.
@@ -13,31 +14,21 @@ pub struct Sinks {
 }
 
 impl Sinks {
-    /// None at all.
+    /// These kinds.
     #[must_use]
-    pub fn none() -> Self {
-        Self::default()
+    pub fn new(factories: Vec<Arc<dyn SinkFactory>>) -> Self {
+        Self { factories: factories.into_iter().map(|factory| (factory.kind(), factory)).collect() }
     }
 
     /// The built-in ones: `http` and `file`.
     #[must_use]
     pub fn standard() -> Self {
-        let mut sinks = Self::none();
-        sinks.register(Arc::new(HttpSinkFactory::new()));
-        sinks.register(Arc::new(FileSinkFactory));
-        sinks
+        Self::new(vec![Arc::new(HttpSinkFactory::new()), Arc::new(FileSinkFactory)])
     }
 
     /// Adds a sink, or takes the place of the one of the same kind.
     pub fn register(&mut self, factory: Arc<dyn SinkFactory>) {
         self.factories.insert(factory.kind(), factory);
-    }
-
-    /// The same, with one more sink.
-    #[must_use]
-    pub fn with(mut self, factory: Arc<dyn SinkFactory>) -> Self {
-        self.register(factory);
-        self
     }
 
     /// The factory of a kind.
@@ -47,8 +38,13 @@ impl Sinks {
     }
 
     /// Every kind there is, in alphabetical order.
-    #[must_use]
-    pub fn kinds(&self) -> Vec<&'static str> {
-        self.factories.keys().copied().collect()
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.factories.keys().copied()
+    }
+}
+
+impl fmt::Debug for Sinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.kinds()).finish()
     }
 }
