@@ -1,29 +1,45 @@
 //! The sinks this binary knows. The only file that names plugin crates.
 
 use postrider_sink::SinkFactory;
+use postrider_sink_file::FileSinkFactory;
+use postrider_sink_http::HttpSinkFactory;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// The kinds of sink an endpoint file may name.
+/// Sink factories by their kind: the name of their table in an endpoint file.
 #[derive(Clone, Default)]
-pub struct Sinks(Vec<Arc<dyn SinkFactory>>);
+pub struct Sinks {
+    factories: BTreeMap<&'static str, Arc<dyn SinkFactory>>,
+}
 
 impl Sinks {
     /// These kinds.
     #[must_use]
-    pub const fn new(factories: Vec<Arc<dyn SinkFactory>>) -> Self {
-        Self(factories)
+    pub fn new(factories: Vec<Arc<dyn SinkFactory>>) -> Self {
+        Self { factories: factories.into_iter().map(|factory| (factory.kind(), factory)).collect() }
+    }
+
+    /// The built-in ones: `http` and `file`.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::new(vec![Arc::new(HttpSinkFactory::new()), Arc::new(FileSinkFactory)])
+    }
+
+    /// Adds a sink, or takes the place of the one of the same kind.
+    pub fn register(&mut self, factory: Arc<dyn SinkFactory>) {
+        self.factories.insert(factory.kind(), factory);
     }
 
     /// The factory of a kind.
     #[must_use]
     pub fn get(&self, kind: &str) -> Option<&Arc<dyn SinkFactory>> {
-        self.0.iter().find(|factory| factory.kind() == kind)
+        self.factories.get(kind)
     }
 
-    /// The names of the kinds, in the order they were given.
+    /// Every kind there is, in alphabetical order.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.0.iter().map(|factory| factory.kind())
+        self.factories.keys().copied()
     }
 }
 
