@@ -1,0 +1,67 @@
+use super::Rate;
+use std::time::{Duration, Instant};
+
+/// Lets so many through per time, and at most one second's worth (at least one) at once.
+#[derive(Debug)]
+pub struct TokenBucket {
+    per_second: f64,
+    most: f64,
+    tokens: f64,
+    filled: Instant,
+}
+
+impl TokenBucket {
+    /// A full one.
+    #[must_use]
+    pub fn new(rate: Rate, now: Instant) -> Self {
+        let per_second = f64::from(rate.count.get()) / rate.per.as_secs_f64().max(f64::MIN_POSITIVE);
+        let most = per_second.max(1.0);
+        Self { per_second, most, tokens: most, filled: now }
+    }
+
+    /// Takes `count` at once. More than fits at all are let through when it is full, and owed.
+    ///
+    /// # Errors
+    /// How long to wait until it can be tried again.
+    pub fn take(&mut self, now: Instant, count: u32) -> Result<(), Duration> {
+        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + gained).min(self.most);
+        self.filled = now;
+        let wanted = f64::from(count);
+        let lacking = wanted.min(self.most) - self.tokens;
+        if lacking <= 1e-9 {
+            self.tokens -= wanted;
+            return Ok(());
+        }
+        Err(Duration::try_from_secs_f64(lacking / self.per_second).unwrap_or(Duration::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    #[test]
+    fn it_lets_a_seconds_worth_through_at_once_and_then_one_by_one() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let now = Instant::now();
+        let rate = Rate { count: NonZeroU32::new(10).unwrap(), per: Duration::from_secs(1) };
+        let mut bucket = TokenBucket::new(rate, now);
+        assert_eq!((0..20).filter(|_| bucket.take(now, 1).is_ok()).count(), 10);
+        let wait = bucket.take(now, 1).unwrap_err();
+        assert!((wait.as_secs_f64() - 0.1).abs() < 0.001);
+        assert!(bucket.take(now + wait, 1).is_ok());
+    }
+
+    #[test]
+    fn a_slow_rate_still_lets_one_through() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let now = Instant::now();
+        let rate = Rate { count: NonZeroU32::MIN, per: Duration::from_secs(60) };
+        let mut bucket = TokenBucket::new(rate, now);
+        assert!(bucket.take(now, 1).is_ok());
+        let wait = bucket.take(now, 1).unwrap_err();
+        assert!(wait > Duration::from_secs(59) && wait <= Duration::from_secs(60));
+    }
+}
