@@ -1,11 +1,24 @@
-//! The only place that wires parts together.
+//! The only place that wires parts together: it builds from the bottom up, stops from the top down, and owns every
+//! deadline of the stop.
+
+mod backend;
+mod files;
+mod live;
+mod start;
+mod stop;
+
+pub use files::{CheckedFile, EffectiveError, check, effective, schema, sink_kinds};
 
 use crate::admin::ReloadReport;
 use crate::metrics::Metrics;
+use backend::Backend;
 use postrider_sink::SinkFactory;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// What a daemon is started with.
 #[derive(Clone)]
@@ -33,17 +46,15 @@ pub enum StartError {
 pub struct App {
     ingress: SocketAddr,
     admin: SocketAddr,
+    grace: Duration,
+    backend: Arc<Backend>,
+    stop_ingress: CancellationToken,
+    stop_admin: CancellationToken,
+    serving_ingress: JoinHandle<()>,
+    serving_admin: JoinHandle<()>,
 }
 
 impl App {
-    /// Builds it bottom-up. Events are taken when this returns.
-    ///
-    /// # Errors
-    /// See [`StartError`]. An endpoint's file that is invalid is none.
-    pub async fn start(options: AppOptions) -> Result<Self, StartError> {
-        Err(StartError::Failed(format!("cannot start from {} yet", options.config.display())))
-    }
-
     /// Where events come in.
     #[must_use]
     pub const fn ingress(&self) -> SocketAddr {
@@ -58,73 +69,12 @@ impl App {
 
     /// Reads the configuration again.
     pub async fn reload(&self) -> ReloadReport {
-        unreachable!("nothing starts yet")
+        self.backend.reload_files().await
     }
 
     /// Ends when the daemon cannot go on by itself; the reason is for people. Else never.
     pub async fn failed(&self) -> String {
-        std::future::pending().await
+        self.backend.router.ended().await;
+        "the router has stopped".to_owned()
     }
-
-    /// Stops it top-down, within its own grace.
-    pub async fn stop(self) {}
-}
-
-/// One file that was looked at by [`check`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct CheckedFile {
-    /// Its path.
-    pub file: String,
-    /// One line about a file without errors: `4 events, 2 products`.
-    pub summary: String,
-    /// What is wrong with it.
-    pub errors: Vec<crate::admin::ConfigIssue>,
-    /// The same with carets, ready to be printed.
-    #[serde(skip)]
-    pub carets: String,
-}
-
-/// Checks the daemon's file and every endpoint file, offline.
-#[must_use]
-pub fn check(config: &Path, _sinks: &[Arc<dyn SinkFactory>], _colour: bool) -> Vec<CheckedFile> {
-    vec![CheckedFile { file: config.display().to_string(), ..CheckedFile::default() }]
-}
-
-/// What is in force for an endpoint (none: for the daemon) once defaults are merged, each value with its origin;
-/// secrets as fingerprints.
-///
-/// # Errors
-/// What is wrong with the files, or that no endpoint has this name.
-pub fn effective(
-    config: &Path,
-    _sinks: &[Arc<dyn SinkFactory>],
-    endpoint: Option<&str>,
-) -> Result<String, EffectiveError> {
-    endpoint.map_or_else(
-        || Err(EffectiveError::Invalid(format!("cannot read {} yet", config.display()))),
-        |name| Err(EffectiveError::NotFound(name.to_owned())),
-    )
-}
-
-/// Why [`effective`] has nothing to show.
-#[derive(Debug, thiserror::Error)]
-pub enum EffectiveError {
-    /// The files are invalid.
-    #[error("{0}")]
-    Invalid(String),
-    /// There is no such endpoint.
-    #[error("no endpoint is called {0:?}")]
-    NotFound(String),
-}
-
-/// The JSON Schema of the configuration files.
-#[must_use]
-pub fn schema() -> String {
-    "{}".to_owned()
-}
-
-/// The kinds of sinks, built-in ones included.
-#[must_use]
-pub fn sink_kinds(sinks: &[Arc<dyn SinkFactory>]) -> Vec<String> {
-    sinks.iter().map(|sink| sink.kind().to_owned()).collect()
 }

@@ -4,7 +4,7 @@ use super::evaluate::{Running, evaluate};
 use super::last_good::LastGood;
 use crate::config::Loader;
 use crate::ids::Generation;
-use crate::router::{Publication, RouterHandle};
+use crate::router::Publication;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,13 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub trait Publish: Send + Sync + 'static {
     /// Puts a configuration in force, between two events.
     fn publish(&self, publication: Publication) -> BoxFuture<'static, Generation>;
-}
-
-impl Publish for RouterHandle {
-    fn publish(&self, publication: Publication) -> BoxFuture<'static, Generation> {
-        let router = self.clone();
-        Box::pin(async move { Self::publish(&router, publication).await })
-    }
 }
 
 /// What a round works with.
