@@ -15,6 +15,7 @@ mod embedded;
 mod faults;
 mod folder;
 mod meters;
+mod past;
 mod read;
 mod record;
 mod settled;
@@ -31,4 +32,6 @@ pub use contract::{
 };
 pub use embedded::{DedupLimits, EmbeddedSpool, Listener};
 pub use folder::OpenError;
+pub use past::DeadLetter;
+pub(crate) use past::{Place, dead_letters, settled_before};
 pub use settled::Settled;

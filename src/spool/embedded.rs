@@ -99,8 +99,9 @@ impl EmbeddedSpool {
         self.tell(Command::Limits { config: config.clone(), dedup });
     }
 
-    /// The database as it is now, for history; `None` while it is recovered.
-    pub(crate) fn store(&self) -> Option<Arc<Store>> {
+    /// The database as it is now.
+    #[cfg(test)]
+    pub(super) fn store(&self) -> Option<Arc<Store>> {
         self.shared.store()
     }
 
@@ -133,18 +134,27 @@ impl EmbeddedSpool {
         lease: &Lease,
         read: impl FnOnce(&Store, &View) -> Result<T, SpoolError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, SpoolError>> {
-        let (shared, readers) = (Arc::clone(&self.shared), Arc::clone(&self.readers));
+        let shared = Arc::clone(&self.shared);
         let (uid, epoch) = (lease.endpoint, lease.epoch);
+        self.look(move |store| {
+            let view = shared.endpoints().get(&uid).cloned().unwrap_or_default();
+            if view.epoch == epoch { read(store, &view) } else { Err(SpoolError::Fenced) }
+        })
+    }
+
+    /// Runs a read where it may block.
+    pub(crate) fn look<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, SpoolError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, SpoolError>> {
+        let (shared, readers) = (Arc::clone(&self.shared), Arc::clone(&self.readers));
         Box::pin(async move {
-            let _turn = readers.acquire_owned().await.map_err(|_| SpoolError::Closed)?;
+            let turn = readers.acquire_owned().await.map_err(|_| SpoolError::Closed)?;
             let work = move || {
-                let view = shared.endpoints().get(&uid).cloned().unwrap_or_default();
-                if view.epoch != epoch {
-                    return Err(SpoolError::Fenced);
-                }
+                // Whoever asked may be gone before the read is done: the turn is over when it is.
+                let _turn = turn;
                 let store = shared.store();
-                let store = store.ok_or_else(|| SpoolError::Store("it is being opened again".to_owned()))?;
-                read(&store, &view)
+                read(&*store.ok_or_else(|| SpoolError::Store("it is being opened again".to_owned()))?)
             };
             match tokio::task::spawn_blocking(work).await {
                 Ok(result) => result,

@@ -93,7 +93,7 @@ pub(super) fn newest_ms(block: &[u8]) -> Option<u64> {
 }
 
 /// The settlements of a block, in the order they were written; `None` if a byte of it is wrong.
-pub(crate) fn decode_block(block: &[u8]) -> Option<Vec<Settled>> {
+pub(super) fn decode_block(block: &[u8]) -> Option<Vec<Settled>> {
     let mut row = Decoder::new(block);
     (row.u8()? == VERSION).then_some(())?;
     let _newest = row.u64()?;
