@@ -16,22 +16,15 @@ pub(super) struct Live {
 }
 
 impl Publish for Live {
-    fn publish(&self, publication: Publication) -> BoxFuture<'static, Generation> {
+    fn publish(&self, publication: Publication) -> BoxFuture<'static, Result<Generation, String>> {
         let (router, spool, config) =
             (self.router.clone(), Arc::clone(&self.spool), Arc::clone(&self.config));
         Box::pin(async move {
             let daemon = Arc::clone(&publication.daemon);
-            match router.publish(publication).await {
-                Ok(generation) => {
-                    spool.set_limits(&daemon.spool, dedup_limits(&daemon));
-                    config.store(daemon);
-                    generation
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the configuration was not put in force");
-                    router.table().generation
-                }
-            }
+            let generation = router.publish(publication).await.map_err(|error| error.to_string())?;
+            spool.set_limits(&daemon.spool, dedup_limits(&daemon));
+            config.store(daemon);
+            Ok(generation)
         })
     }
 }

@@ -3,7 +3,7 @@ use super::handle::ReloadHandle;
 use super::last_good::LastGood;
 use super::metrics::ReloadMetrics;
 use super::outcome::{Change, ReloadOutcome, ReloadStatus};
-use super::round::{Bench, Publish, Round};
+use super::round::{BROKE_OFF, Bench, Publish, Round};
 use super::watcher::{self, WatchTimes, Watcher};
 use crate::clock::{Clock, unix_ms};
 use crate::config::{ConfigError, Loader};
@@ -14,11 +14,15 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// How many reloads are remembered.
 const HISTORY: usize = 50;
+
+/// How soon a round that broke off is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Decides when the files are read again, one round at a time, and what is said about it.
 pub struct ReloadActor;
@@ -44,7 +48,7 @@ pub enum ReloadMessage {
 }
 
 /// What a round came to; the actor's own business.
-pub struct RoundFinished(Option<Round>);
+pub struct RoundFinished(Result<Round, String>);
 
 /// What a [`ReloadActor`] starts with.
 pub struct ReloadArgs {
@@ -78,6 +82,8 @@ pub struct ReloadState {
     busy: bool,
     /// The round after it.
     next: Option<NextRound>,
+    /// Why the last round broke off.
+    trouble: Option<String>,
     last_success_ms: u64,
     history: VecDeque<Change>,
 }
@@ -139,6 +145,7 @@ impl Actor for ReloadActor {
             asked: Vec::new(),
             busy: false,
             next: None,
+            trouble: None,
             last_success_ms: now,
             history: VecDeque::new(),
         })
@@ -162,7 +169,7 @@ impl Actor for ReloadActor {
             ReloadMessage::Inspect { reply } => {
                 let _ = reply.send(state.status());
             }
-            ReloadMessage::RoundFinished(RoundFinished(round)) => state.finished(round),
+            ReloadMessage::RoundFinished(RoundFinished(round)) => state.finished(&myself, round),
         }
         state.start_round(&myself);
         Ok(())
@@ -183,21 +190,27 @@ impl ReloadState {
         while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn(async move {
             // A panic must not leave the actor waiting for a round that never ends.
-            let round = AssertUnwindSafe(round).catch_unwind().await.ok().flatten();
+            let round =
+                AssertUnwindSafe(round).catch_unwind().await.unwrap_or_else(|_| Err(BROKE_OFF.to_owned()));
             let _ = myself.cast(ReloadMessage::RoundFinished(RoundFinished(round)));
         });
     }
 
-    fn finished(&mut self, round: Option<Round>) {
+    fn finished(&mut self, myself: &ActorRef<ReloadMessage>, round: Result<Round, String>) {
         self.busy = false;
         let asked = std::mem::take(&mut self.asked);
         let outcome = match round {
-            None => {
-                let error = ConfigError::about("reload", "reading the configuration broke off")
-                    .note("everything keeps running as it is");
+            Err(trouble) => {
+                self.retry_later(myself);
+                let known = self.trouble.replace(trouble.clone()).is_some_and(|known| known == trouble);
+                if known && asked.is_empty() {
+                    return;
+                }
+                let error = ConfigError::about("reload", trouble).note("everything keeps running as it is");
                 ReloadOutcome::Rejected { generation: self.generation, errors: vec![error] }
             }
-            Some(round) => {
+            Ok(round) => {
+                self.trouble = None;
                 let news = !round.changes.is_empty() || round.running.errors != self.running.errors;
                 self.running = round.running;
                 self.generation = round.published.unwrap_or(self.generation);
@@ -214,6 +227,15 @@ impl ReloadState {
         for reply in asked {
             let _ = reply.send(outcome.clone());
         }
+    }
+
+    /// What is not in force yet is tried again, whether or not a file changes.
+    fn retry_later(&mut self, myself: &ActorRef<ReloadMessage>) {
+        let myself = myself.clone();
+        self.tasks.spawn(async move {
+            tokio::time::sleep(RETRY).await;
+            let _ = myself.cast(ReloadMessage::FilesChanged);
+        });
     }
 
     /// A file that was put right by taking its change back has changed nothing that runs, but it is news.

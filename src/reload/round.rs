@@ -11,9 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where configurations go: the router.
 pub trait Publish: Send + Sync + 'static {
-    /// Puts a configuration in force, between two events.
-    fn publish(&self, publication: Publication) -> BoxFuture<'static, Generation>;
+    /// Puts a configuration in force, between two events; or says why nothing of it is.
+    fn publish(&self, publication: Publication) -> BoxFuture<'static, Result<Generation, String>>;
 }
+
+/// A defect of ours: it was logged as a panic.
+pub(super) const BROKE_OFF: &str = "reading the configuration broke off";
 
 /// What a round works with.
 #[derive(Clone)]
@@ -32,12 +35,19 @@ pub(super) struct Round {
 }
 
 impl Bench {
-    /// Runs a round from what is in force. None: it broke off, and nothing was published.
-    pub(super) async fn round(self, before: Arc<Running>, removing: BTreeSet<Arc<str>>) -> Option<Round> {
+    /// Runs a round from what is in force.
+    ///
+    /// # Errors
+    /// Why it broke off: nothing changed.
+    pub(super) async fn round(
+        self,
+        before: Arc<Running>,
+        removing: BTreeSet<Arc<str>>,
+    ) -> Result<Round, String> {
         let (bench, old) = (self.clone(), before.clone());
         let judged =
             tokio::task::spawn_blocking(move || evaluate(&bench.loader, &bench.last_good(), &old, &removing));
-        let running = Arc::new(judged.await.ok()?);
+        let running = Arc::new(judged.await.map_err(|_| BROKE_OFF.to_owned())?);
         let changes = running.changes_since(&before);
         let mut published = None;
         if !changes.is_empty() || running.invalid != before.invalid {
@@ -46,7 +56,7 @@ impl Bench {
                 endpoints: running.endpoints.values().cloned().collect(),
                 invalid: running.invalid.clone(),
             };
-            published = Some(self.publisher.publish(publication).await);
+            published = Some(self.publisher.publish(publication).await?);
         }
         let kept = running.clone();
         let stored = tokio::task::spawn_blocking(move || {
@@ -57,7 +67,7 @@ impl Bench {
         if let Ok(Err(error)) = stored.await {
             tracing::warn!(%error, "cannot keep the last good versions of endpoint files");
         }
-        Some(Round { running, changes, published })
+        Ok(Round { running, changes, published })
     }
 
     fn last_good(&self) -> MutexGuard<'_, LastGood> {

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -19,15 +19,19 @@ use tokio::task::JoinHandle;
 const GOOD: &str = "events = ['sent']\nproducts = 'all'\n[http]\nurl = 'https://a.example/'\nauth = {}\n";
 
 struct Recorder {
+    fails: AtomicBool,
     generation: AtomicU64,
     published: mpsc::UnboundedSender<Publication>,
 }
 
 impl Publish for Recorder {
-    fn publish(&self, publication: Publication) -> BoxFuture<'static, Generation> {
+    fn publish(&self, publication: Publication) -> BoxFuture<'static, Result<Generation, String>> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Box::pin(async { Err("the spool cannot register the endpoints".to_owned()) });
+        }
         let generation = Generation(self.generation.fetch_add(1, Ordering::Relaxed) + 1);
         let _ = self.published.send(publication);
-        Box::pin(async move { generation })
+        Box::pin(async move { Ok(generation) })
     }
 }
 
@@ -37,6 +41,7 @@ struct Bench {
     handle: ReloadHandle,
     join: JoinHandle<()>,
     published: mpsc::UnboundedReceiver<Publication>,
+    recorder: Arc<Recorder>,
 }
 
 fn folder(endpoints: &[(&str, &str)]) -> tempfile::TempDir {
@@ -57,11 +62,14 @@ async fn start(folder: tempfile::TempDir, watch: Option<WatchTimes>) -> Bench {
     let loader = loader(&folder);
     let initial = initial(&loader).expect("starts");
     let (sender, published) = mpsc::unbounded_channel();
+    let recorder =
+        Recorder { fails: AtomicBool::new(false), generation: AtomicU64::new(1), published: sender };
+    let recorder = Arc::new(recorder);
     let args = ReloadArgs {
         loader,
         running: initial.running,
         generation: Generation(1),
-        publisher: Arc::new(Recorder { generation: AtomicU64::new(1), published: sender }),
+        publisher: recorder.clone(),
         metrics: Metrics::new(),
         clock: Arc::new(SystemClock),
         watch,
@@ -71,7 +79,7 @@ async fn start(folder: tempfile::TempDir, watch: Option<WatchTimes>) -> Bench {
         // The first round is over: what a test changes now is found by the reload it asks for.
         handle.reload().await;
     }
-    Bench { folder, handle, join, published }
+    Bench { folder, handle, join, published, recorder }
 }
 
 impl Bench {

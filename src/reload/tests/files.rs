@@ -169,3 +169,16 @@ async fn the_history_holds_the_last_fifty() {
     assert_eq!(bench.handle.status().await.unwrap().history.len(), 50);
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn what_could_not_be_put_in_force_is_tried_again_by_itself() {
+    let mut bench = start(folder(&[("a", GOOD)]), None).await;
+    tokio::time::pause();
+    bench.recorder.fails.store(true, Ordering::Relaxed);
+    bench.write("endpoints/b.toml", GOOD);
+    let outcome = bench.handle.reload().await;
+    assert_eq!((outcome.result(), outcome.generation()), ("rejected", Generation(1)));
+    bench.recorder.fails.store(false, Ordering::Relaxed);
+    assert_eq!(names(&bench.published.recv().await.unwrap()), ["a", "b"]);
+    bench.stop().await;
+}
