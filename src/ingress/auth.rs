@@ -53,11 +53,12 @@ impl Publishers {
         &self,
         config: &Arc<DaemonConfig>,
         headers: &HeaderMap,
+        now: Instant,
     ) -> Result<Sender, Problem> {
         if config.ingress.publishers.is_empty() {
             return Ok(Sender(None));
         }
-        let roster = self.roster(config);
+        let roster = self.roster(config, now);
         let presented = presented(headers);
         let mut found = None;
         for known in &roster.known {
@@ -68,7 +69,7 @@ impl Publishers {
         found.map(|known| Sender(Some(known.clone()))).ok_or_else(|| unknown(&config.ingress.publishers))
     }
 
-    fn roster(&self, config: &Arc<DaemonConfig>) -> Arc<Roster> {
+    fn roster(&self, config: &Arc<DaemonConfig>, now: Instant) -> Arc<Roster> {
         let before = self.roster.load_full();
         if let Some(roster) = &before
             && Arc::ptr_eq(&roster.of, config)
@@ -76,7 +77,7 @@ impl Publishers {
             return roster.clone();
         }
         let known = config.ingress.publishers.iter().map(|publisher| {
-            let known = Known::of(publisher);
+            let known = Known::of(publisher, now);
             // A publisher that is the same keeps what it has used of its rate.
             let same = before.iter().flat_map(|roster| &roster.known).find(|old| old.is(&known));
             same.cloned().unwrap_or_else(|| Arc::new(known))
@@ -88,7 +89,7 @@ impl Publishers {
 }
 
 impl Known {
-    fn of(publisher: &Publisher) -> Self {
+    fn of(publisher: &Publisher, now: Instant) -> Self {
         let digest = match &publisher.credential {
             Credential::Basic { username, password } => {
                 digest("basic", format!("{username}:{}", password.expose()).as_bytes())
@@ -99,7 +100,7 @@ impl Known {
             name: publisher.name.clone(),
             digest,
             rate: publisher.rate,
-            bucket: publisher.rate.map(|rate| Mutex::new(TokenBucket::new(rate))),
+            bucket: publisher.rate.map(|rate| Mutex::new(TokenBucket::new(rate, now))),
             accounts: publisher.accounts.clone(),
         }
     }

@@ -51,7 +51,7 @@ impl Handler {
         hygiene::check(&head)?;
         hygiene::route(&head)?;
         let config = shared.publishers.config();
-        let sender = shared.publishers.recognise(&config, &head.headers)?;
+        let sender = shared.publishers.recognise(&config, &head.headers, begun)?;
         sender.admit(begun).map_err(|wait| {
             let detail = format!(
                 "{} posts faster than its rate. Send it again after the time in Retry-After.",

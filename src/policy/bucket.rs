@@ -1,115 +1,90 @@
 use super::Rate;
 use std::time::{Duration, Instant};
 
-/// A token bucket: so many at once, refilled evenly. It starts full.
-///
-/// Kept as the moment at which it will be full again (the generic cell rate algorithm), so there is nothing to
-/// refill and no timer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Lets so many through per time, and at most one second's worth (at least one) at once.
+#[derive(Debug)]
 pub struct TokenBucket {
-    interval: Duration,
-    capacity: Duration,
-    full_at: Option<Instant>,
+    per_second: f64,
+    most: f64,
+    tokens: f64,
+    filled: Instant,
 }
 
 impl TokenBucket {
-    /// A full bucket that holds what the rate gives in its own time: `50/s` holds 50.
+    /// A full one.
     #[must_use]
-    pub fn new(rate: Rate) -> Self {
-        let interval = (rate.per / rate.count.get()).max(Duration::from_nanos(1));
-        Self { interval, capacity: interval.saturating_mul(rate.count.get()), full_at: None }
+    pub fn new(rate: Rate, now: Instant) -> Self {
+        let per_second = f64::from(rate.count.get()) / rate.per.as_secs_f64().max(f64::MIN_POSITIVE);
+        let most = per_second.max(1.0);
+        Self { per_second, most, tokens: most, filled: now }
     }
 
-    /// Takes `count` tokens at once. More than the bucket holds are given when it is full, and paid back later.
+    /// Takes `count` at once. More than fits at all are let through when it is full, and owed.
     ///
     /// # Errors
-    /// How long to wait until it would succeed; nothing was taken.
+    /// How long to wait until it can be tried again.
     pub fn take(&mut self, now: Instant, count: u32) -> Result<(), Duration> {
-        let wanted = self.interval.saturating_mul(count).min(self.capacity);
-        let missing = self.missing(now).saturating_add(wanted).saturating_sub(self.capacity);
-        if missing > Duration::ZERO {
-            return Err(missing);
+        self.fill(now);
+        let wanted = f64::from(count);
+        let lacking = wanted.min(self.most) - self.tokens;
+        if lacking <= 1e-9 {
+            self.tokens -= wanted;
+            return Ok(());
         }
-        self.charge(now, count);
-        Ok(())
+        Err(Duration::try_from_secs_f64(lacking / self.per_second).unwrap_or(Duration::MAX))
     }
 
-    /// Takes `count` tokens even if there are fewer: the next [`take`](Self::take) waits until they are paid back.
+    /// Takes `count` even if there are fewer, for what could not be counted before it was let through: the next
+    /// [`take`](Self::take) waits until they are paid back.
     pub fn charge(&mut self, now: Instant, count: u32) {
-        let spent = self.missing(now).saturating_add(self.interval.saturating_mul(count));
-        self.full_at = now.checked_add(spent);
+        self.fill(now);
+        self.tokens -= f64::from(count);
     }
 
-    /// How long until it is full.
-    fn missing(&self, now: Instant) -> Duration {
-        self.full_at.map_or(Duration::ZERO, |full| full.saturating_duration_since(now))
+    fn fill(&mut self, now: Instant) {
+        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + gained).min(self.most);
+        self.filled = now;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, SystemClock};
-    use proptest::prelude::*;
     use std::num::NonZeroU32;
 
-    fn bucket(count: u32, per: Duration) -> TokenBucket {
-        TokenBucket::new(Rate { count: NonZeroU32::new(count).unwrap(), per })
+    #[test]
+    fn it_lets_a_seconds_worth_through_at_once_and_then_one_by_one() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let now = Instant::now();
+        let rate = Rate { count: NonZeroU32::new(10).unwrap(), per: Duration::from_secs(1) };
+        let mut bucket = TokenBucket::new(rate, now);
+        assert_eq!((0..20).filter(|_| bucket.take(now, 1).is_ok()).count(), 10);
+        let wait = bucket.take(now, 1).unwrap_err();
+        assert!((wait.as_secs_f64() - 0.1).abs() < 0.001);
+        assert!(bucket.take(now + wait, 1).is_ok());
     }
 
     #[test]
-    fn it_gives_what_it_holds_and_says_how_long_to_wait_for_more() {
-        let now = SystemClock.now();
-        let mut bucket = bucket(10, Duration::from_secs(1));
-        assert_eq!(bucket.take(now, 10), Ok(()));
-        assert_eq!(bucket.take(now, 1), Err(Duration::from_millis(100)));
-        assert_eq!(bucket.take(now + Duration::from_millis(100), 1), Ok(()));
-        assert_eq!(bucket.take(now + Duration::from_millis(100), 3), Err(Duration::from_millis(300)));
+    fn a_slow_rate_still_lets_one_through() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let now = Instant::now();
+        let rate = Rate { count: NonZeroU32::MIN, per: Duration::from_secs(60) };
+        let mut bucket = TokenBucket::new(rate, now);
+        assert!(bucket.take(now, 1).is_ok());
+        let wait = bucket.take(now, 1).unwrap_err();
+        assert!(wait > Duration::from_secs(59) && wait <= Duration::from_secs(60));
     }
 
     #[test]
-    fn more_than_it_holds_is_given_when_full_and_paid_back() {
-        let now = SystemClock.now();
-        let mut bucket = bucket(10, Duration::from_secs(1));
-        assert_eq!(bucket.take(now, 30), Ok(()));
-        assert_eq!(bucket.take(now, 1), Err(Duration::from_millis(2_100)));
-    }
-
-    #[test]
-    fn debt_is_paid_back_before_the_next_take() {
-        let now = SystemClock.now();
-        let mut bucket = bucket(10, Duration::from_secs(1));
+    fn what_is_charged_beyond_it_is_paid_back_before_the_next() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let now = Instant::now();
+        let rate = Rate { count: NonZeroU32::new(10).unwrap(), per: Duration::from_secs(1) };
+        let mut bucket = TokenBucket::new(rate, now);
         bucket.charge(now, 25);
-        assert_eq!(bucket.take(now, 1), Err(Duration::from_millis(1_600)));
-        assert_eq!(bucket.take(now + Duration::from_millis(1_600), 1), Ok(()));
-    }
-
-    #[test]
-    fn a_clock_that_steps_back_and_huge_counts_do_no_harm() {
-        let now = SystemClock.now();
-        let mut bucket = bucket(u32::MAX, Duration::from_nanos(5));
-        assert_eq!(bucket.take(now, u32::MAX), Ok(()));
-        bucket.charge(now, u32::MAX);
-        if let Some(before) = now.checked_sub(Duration::from_millis(1)) {
-            assert!(bucket.take(before, 1).is_err());
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn over_any_run_it_gives_no_more_than_its_size_and_the_refill(
-            steps in proptest::collection::vec((0u64..400, 1u32..4), 1..200)
-        ) {
-            let start = SystemClock.now();
-            let mut bucket = bucket(10, Duration::from_secs(1));
-            let (mut given, mut elapsed) = (0u64, 0u64);
-            for (wait, count) in steps {
-                elapsed += wait;
-                if bucket.take(start + Duration::from_millis(elapsed), count).is_ok() {
-                    given += u64::from(count);
-                }
-                prop_assert!(given <= 10 + elapsed / 100);
-            }
-        }
+        let wait = bucket.take(now, 1).unwrap_err();
+        assert!((wait.as_secs_f64() - 1.6).abs() < 0.001);
+        assert!(bucket.take(now + wait, 1).is_ok());
     }
 }
