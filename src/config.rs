@@ -1,8 +1,46 @@
-//! Configuration in passes, each with a type of its own: parse, validate, compile.
+//! Configuration in passes, each with a type of its own.
+//!
+//! 1. *parse*: text to a tree of values that know where they stand;
+//! 2. *validate*: the tree against what is allowed, every error at once; it touches nothing;
+//! 3. *compile*: secrets resolved, paths absolute, the sink's own table checked by its plugin.
+//!
+//! The daemon's file is all or nothing. Each endpoint file stands alone. What always holds: an error says file,
+//! line, column and what to do, and no error shows a secret.
 
+mod access;
+mod check;
 mod daemon;
+mod daemon_file;
+mod delivery;
+mod effective;
+mod endpoint_file;
+mod error;
+mod keys;
+mod load;
+mod mask;
+mod schema;
+mod secrets;
+mod section;
+mod sink_table;
+mod source;
+mod tree;
+mod units;
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use check::{FileReport, Report, check};
 pub use daemon::{
     AdminConfig, Credential, DaemonConfig, IngressConfig, Login, Publisher, ReloadConfig, ShutdownConfig,
     SpoolConfig,
 };
+pub use daemon_file::DaemonFile;
+pub use effective::{Effective, EffectiveValue, effective, fingerprint};
+pub use endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
+pub use error::{ConfigError, ConfigErrors};
+pub(crate) use load::list_toml;
+pub use load::{EndpointText, Files, Loaded, LoadedEndpoint, Loader, MAX_FILE, is_endpoint_name, load};
+pub use schema::{FileKind, manual, schema};
+pub use secrets::{MAX_SECRET, SecretSource, SystemSecrets};

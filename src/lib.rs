@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -17,3 +18,5 @@ pub mod router;
 pub mod sinks;
 pub mod spool;
 pub mod table;
+
+pub use cli::Postrider;

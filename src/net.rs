@@ -1,6 +1,19 @@
-//! The way out to the network: names are resolved, every address is checked, and the checked address is the one
-//! connected to.
+//! The way out to the network: a name is resolved, every address it has is checked, and the checked address is
+//! the one connected to.
+//!
+//! A [`Network`] is shared by the whole daemon. It hands each endpoint a [`GuardedConnector`], which asks the
+//! cache of names ([`Resolve`] behind it), judges the whole set of addresses ([`address`]) and dials ([`Dial`])
+//! one that passed. What always holds: nothing is dialled that was not judged under the policy in force, one
+//! refused address refuses the name, and a name is never looked up again between the judgement and the dial.
 
+pub mod address;
+mod connector;
+mod dial;
+mod names;
 mod policy;
+mod resolve;
 
+pub use connector::{GuardedConnector, Network};
+pub use dial::{Dial, Dialed, TcpDial};
 pub use policy::NetworkPolicy;
+pub use resolve::{Resolve, SystemResolver};

@@ -1,1 +1,117 @@
 //! The sinks this binary knows. The only file that names plugin crates.
+
+use postrider_sink::SinkFactory;
+use postrider_sink_file::FileSinkFactory;
+use postrider_sink_http::HttpSinkFactory;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Sink factories by their kind: the name of their table in an endpoint file.
+#[derive(Clone, Default)]
+pub struct Sinks {
+    factories: BTreeMap<&'static str, Arc<dyn SinkFactory>>,
+}
+
+impl Sinks {
+    /// These kinds.
+    #[must_use]
+    pub fn new(factories: Vec<Arc<dyn SinkFactory>>) -> Self {
+        Self { factories: factories.into_iter().map(|factory| (factory.kind(), factory)).collect() }
+    }
+
+    /// The built-in ones: `http` and `file`.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::new(vec![Arc::new(HttpSinkFactory::new()), Arc::new(FileSinkFactory)])
+    }
+
+    /// Adds a sink, or takes the place of the one of the same kind.
+    pub fn register(&mut self, factory: Arc<dyn SinkFactory>) {
+        self.factories.insert(factory.kind(), factory);
+    }
+
+    /// The factory of a kind.
+    #[must_use]
+    pub fn get(&self, kind: &str) -> Option<&Arc<dyn SinkFactory>> {
+        self.factories.get(kind)
+    }
+
+    /// Every kind there is, in alphabetical order.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.factories.keys().copied()
+    }
+}
+
+impl fmt::Debug for Sinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.kinds()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::net::{Network, NetworkPolicy, SystemResolver};
+    use postrider_sink::{Delivery, HostContext, Secret, Table, Value, Verdict};
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn an_http_delivery_to_a_private_name_is_blocked_until_the_policy_allows_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let network = Network::new(NetworkPolicy::default(), Vec::new(), Arc::new(SystemResolver::new()));
+        let credentials = Value::Secret(Secret::new("YTpi".into()));
+        let basic = Value::Table(Table::from([("credentials".into(), credentials)]));
+        let settings = Table::from([
+            ("url".into(), Value::String(format!("http://localhost:{port}/in"))),
+            ("auth".into(), Value::Table(Table::from([("basic".into(), basic)]))),
+        ]);
+        let host = HostContext {
+            endpoint: "acme".into(),
+            user_agent: "postrider/test".into(),
+            connector: network.connector("acme"),
+            clock: Arc::new(SystemClock),
+            connect_timeout: Duration::from_secs(5),
+            concurrency: 16,
+        };
+        let plan = Sinks::standard().get("http").unwrap().check(&settings).ok().unwrap();
+        let sink = plan.build(&host).await.unwrap();
+        let delivery = Delivery {
+            id: "evt_01".into(),
+            event: "sent".into(),
+            product: "crm".into(),
+            account: None,
+            body: "{}".into(),
+            attempt: 1,
+            test: false,
+            traceparent: None,
+            trail: Arc::default(),
+        };
+        let outcome = sink.deliver(&delivery).await;
+        assert_eq!(outcome.verdict, Verdict::Blocked, "{outcome:?}");
+        let allow = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap()).to_vec();
+        network.set_policy(NetworkPolicy { allow, exceptions: Vec::new() });
+        let receive = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"{}") {
+                stream.read_buf(&mut seen).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        };
+        let both = async { tokio::join!(sink.deliver(&delivery), receive) };
+        let (outcome, ()) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+    }
+
+    #[test]
+    fn the_standard_sinks_are_there_and_one_of_the_same_kind_takes_a_place() {
+        let sinks = Sinks::standard().with(Arc::new(FileSinkFactory));
+        assert_eq!(sinks.kinds(), ["file", "http"]);
+        assert_eq!(sinks.get("http").map(|factory| factory.kind()), Some("http"));
+        assert!(sinks.get("kafka").is_none());
+    }
+}

@@ -64,6 +64,14 @@ impl Selection {
     }
 }
 
+impl EndpointSpec {
+    /// Changes exactly when the destination or its credentials change; none in a draft without a sink.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<u64> {
+        self.sink.as_ref().map(|sink| sink.plan.fingerprint())
+    }
+}
+
 impl PartialEq for SinkSpec {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind && self.settings == other.settings

@@ -1,1 +1,10 @@
-//! Writes deliveries as JSON lines.
+//! Writes deliveries as JSON lines, to a file or to standard output.
+//!
+//! A delivery becomes one line, written by one call to the end of the file, so that several endpoints and several
+//! processes may share it. A file that was moved away or removed (log rotation) is made anew for the next line.
+
+mod line;
+mod settings;
+mod sink;
+
+pub use settings::FileSinkFactory;

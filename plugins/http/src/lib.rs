@@ -1,1 +1,24 @@
-//! Sends deliveries over HTTP.
+//! Sends deliveries over HTTP/1.1 with Basic Authentication.
+//!
+//! Settings become a [`request::Template`] once; an attempt copies it, takes a kept connection from the pool or
+//! makes one through the host's guarded connector, and turns the head of the answer into an outcome. There is no
+//! task behind a connection: the attempt that uses it drives it, and one that nobody uses is looked at before it
+//! is used again. What always holds: a redirect is never followed, an answer is read up to 16 KiB and never
+//! inflated, and no reason holds a secret or the query of a URL.
+
+mod answer;
+mod credentials;
+mod headers;
+mod link;
+mod plan;
+mod pool;
+mod request;
+mod settings;
+mod sink;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+pub use plan::HttpSinkFactory;
+pub use rustls::RootCertStore;

@@ -1,0 +1,170 @@
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use postrider_sink::{Clock, Connection};
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The head of an answer may have so many bytes. hyper's own bound of 100 header lines applies besides.
+const MAX_HEAD: usize = 64 * 1024;
+/// So much of an answer's body is read, to keep the connection; nothing of it is used.
+const MAX_BODY: u64 = 16 * 1024;
+
+/// One connection and everything that is needed to drive it. Whoever polls it, drives it: there is no task of its
+/// own, so an attempt costs no wake-up of another task, and dropping it closes the connection.
+pub(crate) struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    /// Gone once the connection has ended.
+    connection: Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>,
+    /// Whether a byte came in since the last request went out.
+    heard: Arc<AtomicBool>,
+    /// When it was made.
+    pub(crate) born: Instant,
+    /// The policy under which its address was checked.
+    pub(crate) epoch: u64,
+    /// It has carried an answer before.
+    pub(crate) reused: bool,
+}
+
+impl Link {
+    pub(crate) async fn open(io: Connection, born: Instant, epoch: u64) -> hyper::Result<Self> {
+        let heard = Arc::new(AtomicBool::new(false));
+        let io = TokioIo::new(Wire { io, heard: Arc::clone(&heard) });
+        let (sender, connection) = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(io).await?;
+        Ok(Self { sender, connection: Some(connection), heard, born, epoch, reused: false })
+    }
+
+    /// Sends a request and waits for the head of its answer. Tells when the request was on its way.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        clock: &dyn Clock,
+    ) -> hyper::Result<(Response<Incoming>, Instant)> {
+        self.heard.store(false, Ordering::Relaxed);
+        let mut answer = pin!(self.sender.send_request(request));
+        let mut sent = None;
+        poll_fn(|cx| {
+            drive(&mut self.connection, cx);
+            let sent = *sent.get_or_insert_with(|| clock.now());
+            answer.as_mut().poll(cx).map_ok(|answer| (answer, sent))
+        })
+        .await
+    }
+
+    /// Whether nothing at all came back for the last request: the other side had closed before it could read it.
+    pub(crate) fn unheard(&self) -> bool {
+        !self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Reads on, without using what is read. `true`: the answer is complete and the connection can be used again;
+    /// `false`: it cannot.
+    pub(crate) fn poll_rest(&mut self, rest: &mut Rest, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut stalled = false;
+        for _ in 0..16 {
+            drive(&mut self.connection, cx);
+            match Pin::new(&mut rest.body).poll_frame(cx) {
+                Poll::Ready(None) => return Poll::Ready(self.poll_idle(cx)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    rest.left = match rest.left.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX)) {
+                        Some(left) => left,
+                        None => return Poll::Ready(false),
+                    };
+                }
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                // Asking for a frame is what lets the connection read it: ask, drive, ask again.
+                Poll::Pending if stalled => return Poll::Pending,
+                Poll::Pending => stalled = true,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Looks whether an idle connection is still good: open, and ready for a request.
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        drive(&mut self.connection, cx);
+        self.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+fn drive(connection: &mut Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>, cx: &mut Context<'_>) {
+    if let Some(running) = connection
+        && Pin::new(running).poll(cx).is_ready()
+    {
+        // Letting it go answers whatever request it still holds.
+        *connection = None;
+    }
+}
+
+/// The part of an answer that has not been read yet.
+pub(crate) struct Rest {
+    body: Incoming,
+    /// Bytes that may still come.
+    left: u64,
+    /// When the connection is given up.
+    pub(crate) until: Instant,
+}
+
+impl Rest {
+    /// `None`: so much is announced that the connection is not worth keeping.
+    pub(crate) fn new(body: Incoming, until: Instant) -> Option<Self> {
+        (body.size_hint().lower() <= MAX_BODY).then_some(Self { body, left: MAX_BODY, until })
+    }
+}
+
+/// The stream, noting whether anything came in.
+struct Wire {
+    io: Connection,
+    heard: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

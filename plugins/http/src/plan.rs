@@ -1,0 +1,70 @@
+use crate::settings::{self, HttpSettings};
+use crate::sink::HttpSink;
+use crate::tls::Roots;
+use postrider_sink::{
+    BuildError, HostContext, Secret, SettingError, Sink, SinkFactory, SinkPlan, Table, async_trait,
+};
+use rustls::RootCertStore;
+use std::sync::Arc;
+
+/// Makes the sinks of endpoints with an `[http]` table. All that one factory makes share a TLS configuration.
+#[derive(Clone)]
+pub struct HttpSinkFactory {
+    roots: Arc<Roots>,
+}
+
+impl HttpSinkFactory {
+    /// Trusts the certificate authorities of this machine, or Mozilla's where it has none.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { roots: Arc::new(Roots::system()) }
+    }
+
+    /// Trusts these certificate authorities and no others.
+    #[must_use]
+    pub fn with_roots(roots: RootCertStore) -> Self {
+        Self { roots: Arc::new(Roots::given(roots)) }
+    }
+}
+
+impl Default for HttpSinkFactory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SinkFactory for HttpSinkFactory {
+    fn kind(&self) -> &'static str {
+        "http"
+    }
+
+    fn check(&self, settings: &Table) -> Result<Arc<dyn SinkPlan>, Vec<SettingError>> {
+        let settings = Arc::new(settings::check(settings)?);
+        Ok(Arc::new(HttpPlan { settings, roots: Arc::clone(&self.roots) }))
+    }
+}
+
+struct HttpPlan {
+    settings: Arc<HttpSettings>,
+    roots: Arc<Roots>,
+}
+
+#[async_trait]
+impl SinkPlan for HttpPlan {
+    fn destination(&self) -> String {
+        self.settings.destination.shown.to_string()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let HttpSettings { destination, authorization, .. } = &*self.settings;
+        Secret::new(format!("{}\n{}", destination.url, authorization.expose())).digest()
+    }
+
+    async fn build(&self, host: &HostContext) -> Result<Arc<dyn Sink>, BuildError> {
+        let tls = match &self.settings.destination.tls {
+            Some(name) => Some((self.roots.config().await?, name.clone())),
+            None => None,
+        };
+        Ok(Arc::new(HttpSink::new(&self.settings, tls, host)?))
+    }
+}

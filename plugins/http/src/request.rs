@@ -1,0 +1,58 @@
+use crate::settings::HttpSettings;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+use postrider_sink::{BuildError, Delivery, HostContext};
+use std::time::Duration;
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const PRODUCT: HeaderName = HeaderName::from_static("postrider-product");
+const ATTEMPT: HeaderName = HeaderName::from_static("postrider-attempt");
+const TEST: HeaderName = HeaderName::from_static("postrider-test");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What is the same in every request of an endpoint.
+pub(crate) struct Template {
+    target: Uri,
+    headers: HeaderMap,
+}
+
+impl Template {
+    pub(crate) fn new(settings: &HttpSettings, host: &HostContext) -> Result<Self, BuildError> {
+        let user_agent = HeaderValue::from_str(&host.user_agent)
+            .map_err(|_| BuildError(String::from("the user agent is not a header value")))?;
+        // Room for those of one attempt, so that a copy does not grow.
+        let mut headers = HeaderMap::with_capacity(settings.headers.len() + 12);
+        headers.insert(HOST, settings.destination.host_header.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(AUTHORIZATION, settings.authorization_value.clone());
+        headers.insert(USER_AGENT, user_agent);
+        for (name, value) in &settings.headers {
+            headers.insert(name, value.clone());
+        }
+        Ok(Self { target: settings.destination.target.clone(), headers })
+    }
+
+    /// The request of one attempt made at `now`, the time since the Unix epoch. `None`: the id or the product
+    /// cannot stand in a header.
+    pub(crate) fn request(&self, delivery: &Delivery, now: Duration) -> Option<Request<Full<Bytes>>> {
+        let mut headers = self.headers.clone();
+        headers.insert(ID, HeaderValue::from_str(&delivery.id).ok()?);
+        headers.insert(TIMESTAMP, HeaderValue::from(now.as_secs()));
+        headers.insert(PRODUCT, HeaderValue::from_bytes(delivery.product.as_bytes()).ok()?);
+        headers.insert(ATTEMPT, HeaderValue::from(delivery.attempt));
+        if let Some(value) = delivery.traceparent.as_deref().and_then(|it| HeaderValue::from_str(it).ok()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        if delivery.test {
+            headers.insert(TEST, HeaderValue::from_static("true"));
+        }
+        let mut request = Request::new(Full::new(delivery.body.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+}

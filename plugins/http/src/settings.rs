@@ -1,0 +1,128 @@
+use crate::{credentials, headers};
+use http::Uri;
+use http::header::{HeaderMap, HeaderValue};
+use postrider_sink::{KeyPath, Reader, Secret, SettingError, Table};
+use rustls_pki_types::ServerName;
+use std::sync::Arc;
+use url::{Host, Position, Url};
+
+/// `[http]` of one endpoint, checked.
+#[derive(Clone)]
+pub(crate) struct HttpSettings {
+    pub(crate) destination: Destination,
+    /// `Basic …`.
+    pub(crate) authorization: Secret,
+    /// The same, ready for the wire and marked as sensitive.
+    pub(crate) authorization_value: HeaderValue,
+    /// The endpoint's own.
+    pub(crate) headers: HeaderMap,
+}
+
+/// Where to, taken apart once: nothing looks at the text of the URL again.
+#[derive(Clone)]
+pub(crate) struct Destination {
+    /// The whole URL, as parsed.
+    pub(crate) url: Arc<str>,
+    /// Without the query, which may hold a secret.
+    pub(crate) shown: Arc<str>,
+    /// For the connector: IPv6 without brackets.
+    pub(crate) host: Arc<str>,
+    pub(crate) port: u16,
+    /// The name that the certificate must be for; none: plain HTTP.
+    pub(crate) tls: Option<ServerName<'static>>,
+    /// The value of the header, with the port where it is not the scheme's own.
+    pub(crate) host_header: HeaderValue,
+    /// Path and query.
+    pub(crate) target: Uri,
+}
+
+/// Checks everything and reports every error at once.
+pub(crate) fn check(table: &Table) -> Result<HttpSettings, Vec<SettingError>> {
+    let mut reader = Reader::new(table);
+    let mut errors = Vec::new();
+    let destination = destination(&mut reader, &mut errors);
+    let authorization = credentials::read(&mut reader, &mut errors);
+    let headers = headers::read(&mut reader, &mut errors);
+    errors.extend(reader.finish());
+    let authorization_value = authorization.as_ref().and_then(|secret| {
+        let mut value = HeaderValue::from_str(secret.expose()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    });
+    match (destination, authorization, authorization_value) {
+        (Some(destination), Some(authorization), Some(authorization_value)) if errors.is_empty() => {
+            Ok(HttpSettings { destination, authorization, authorization_value, headers })
+        }
+        _ => Err(errors),
+    }
+}
+
+fn destination(reader: &mut Reader<'_>, errors: &mut Vec<SettingError>) -> Option<Destination> {
+    const FULL: &str =
+        "Enter a full URL that starts with https://, for example https://example.com/webhooks.";
+    if reader.value("url").is_none() {
+        errors.push(SettingError::missing(KeyPath::default(), "url is missing").help(FULL));
+        return None;
+    }
+    let text = reader.string("url")?;
+    match parse(text) {
+        Ok(destination) => Some(destination),
+        Err((message, help)) => {
+            let help = if help.is_empty() { FULL } else { help };
+            errors.push(SettingError::value(reader.path("url"), message).help(help));
+            None
+        }
+    }
+}
+
+/// What is wrong, and what to do where that is not "enter a full URL".
+type Wrong = (String, &'static str);
+
+fn parse(text: &str) -> Result<Destination, Wrong> {
+    let wrong = |message: &str| (message.to_owned(), "");
+    if text.trim().is_empty() {
+        return Err((String::from("the URL is empty"), "Enter the endpoint URL."));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(wrong("the URL contains a control character"));
+    }
+    let url = Url::parse(text).map_err(|error| (format!("not a URL: {error}"), ""))?;
+    let secure = match url.scheme() {
+        "https" => true,
+        "http" => false,
+        other => return Err((format!("the scheme {other} is neither https nor http"), "")),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        let help = "Remove the user name and password from the URL and enter them under auth.basic.";
+        return Err((String::from("the URL contains a user name or password"), help));
+    }
+    if url.fragment().is_some() {
+        let help = "Remove everything from # on. It is never sent to a server.";
+        return Err((String::from("the URL contains a fragment"), help));
+    }
+    let port = url.port_or_known_default().unwrap_or_default();
+    if !matches!(port, 80 | 443 | 1024..) {
+        let help = "Use port 80, 443, or one from 1024 on.";
+        return Err((format!("port {port} is not allowed"), help));
+    }
+    let host = match url.host() {
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+        None => return Err(wrong("the URL has no host")),
+    };
+    let tls = secure
+        .then(|| ServerName::try_from(host.clone()))
+        .transpose()
+        .map_err(|_| wrong("the host is not a name that a certificate can be for"))?;
+    let authority = &url[Position::BeforeHost..Position::AfterPort];
+    let host_header =
+        HeaderValue::from_str(authority).map_err(|_| wrong("the host cannot be sent in a header"))?;
+    let help = "Percent-encode what is not a letter, a digit or one of -._~/?&=.";
+    let target = url[Position::BeforePath..Position::AfterQuery]
+        .parse()
+        .map_err(|_| (String::from("the path or query contains a character that cannot be sent"), help))?;
+    let shown = &url[..Position::AfterPath];
+    let (url, shown, host) = (Arc::from(url.as_str()), Arc::from(shown), Arc::from(host));
+    Ok(Destination { url, shown, host, port, tls, host_header, target })
+}

@@ -1,0 +1,110 @@
+use postrider_sink::BuildError;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+/// Which certificate authorities are trusted, and the configuration made of them: once, when first needed.
+pub(crate) struct Roots {
+    given: Option<RootCertStore>,
+    config: OnceLock<Result<Arc<ClientConfig>, BuildError>>,
+}
+
+impl Roots {
+    pub(crate) const fn system() -> Self {
+        Self { given: None, config: OnceLock::new() }
+    }
+
+    pub(crate) const fn given(roots: RootCertStore) -> Self {
+        Self { given: Some(roots), config: OnceLock::new() }
+    }
+
+    /// The configuration that every connection shares.
+    pub(crate) async fn config(self: &Arc<Self>) -> Result<Arc<ClientConfig>, BuildError> {
+        if let Some(made) = self.config.get() {
+            return made.clone();
+        }
+        let roots = Arc::clone(self);
+        // Reading the system's store opens hundreds of files.
+        let made = tokio::task::spawn_blocking(move || {
+            roots.config.get_or_init(|| make(roots.given.clone().unwrap_or_else(system))).clone()
+        });
+        made.await.map_err(|_| BuildError(String::from("the certificate authorities could not be read")))?
+    }
+}
+
+fn make(roots: RootCertStore) -> Result<Arc<ClientConfig>, BuildError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| BuildError(format!("TLS is not available: {error}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn system() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!(%error, "a certificate authority of the system cannot be read");
+    }
+    let (added, ignored) = roots.add_parsable_certificates(found.certs);
+    tracing::debug!(added, ignored, "certificate authorities of the system");
+    if added == 0 {
+        tracing::info!("the system has no certificate authorities; Mozilla's are used");
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
+/// Why a handshake failed, for people.
+pub(crate) fn reason(host: &str, error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(problem)) => certificate(host, problem),
+        Some(rustls::Error::InvalidMessage(_)) => format!("{host} does not answer with TLS on this port"),
+        Some(rustls::Error::AlertReceived(alert)) => format!("{host} ended the TLS handshake: {alert:?}"),
+        Some(rustls::Error::NoApplicationProtocol) => format!("{host} does not offer HTTP/1.1"),
+        Some(other) => format!("TLS with {host} failed: {other}"),
+        None => format!("{host} closed the connection during the TLS handshake"),
+    }
+}
+
+fn certificate(host: &str, problem: &CertificateError) -> String {
+    match problem {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("the certificate of {host} has expired")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("the certificate of {host} is not valid yet")
+        }
+        CertificateError::NotValidForName => format!("the certificate is not for {host}"),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            format!("the certificate is for {}, not {host}", names(presented))
+        }
+        // A bad signature: an authority of the same name, with another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            format!("the certificate of {host} is from an authority that is not trusted here")
+        }
+        CertificateError::Revoked => format!("the certificate of {host} has been revoked"),
+        other => format!("the certificate of {host} is not acceptable: {other}"),
+    }
+}
+
+/// The first few names of a certificate, which the other side chose: bounded and printable.
+fn names(presented: &[String]) -> String {
+    const SHOWN: usize = 3;
+    if presented.is_empty() {
+        return String::from("no name at all");
+    }
+    let clean = |name: &String| -> String {
+        let inner = name.strip_prefix("DnsName(\"").and_then(|rest| rest.strip_suffix("\")")).unwrap_or(name);
+        inner.chars().filter(char::is_ascii_graphic).take(80).collect()
+    };
+    let mut text = presented.iter().take(SHOWN).map(clean).collect::<Vec<_>>().join(", ");
+    if presented.len() > SHOWN {
+        text.push_str(" and others");
+    }
+    text
+}

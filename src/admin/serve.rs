@@ -1,0 +1,77 @@
+use super::backend::AdminBackend;
+use super::routes::router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Connections at once; the next ones wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 256;
+
+/// How long the head of a request may take, and how long a kept-alive connection may idle.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+
+/// How long answers under way may take when the listener stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// After `accept` failed, mostly for want of descriptors, which come back when connections close.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` is cancelled, then finishes the answers under way, for at most 5 s.
+pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdown: CancellationToken) {
+    let Ok(listen) = listener.local_addr() else {
+        tracing::error!("the admin listener has no address; it is not served");
+        return;
+    };
+    let service = TowerToHyperService::new(router(backend, listen));
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        let Some((stream, permit)) = accepted else { continue };
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            // What breaks a connection is the other side's business.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("admin connections were cut: they took longer than {} s to end", GRACE.as_secs());
+    }
+    connections.shutdown().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = room.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            tracing::warn!(%error, "the admin listener could not accept a connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}

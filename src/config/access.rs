@@ -1,0 +1,114 @@
+//! Who may post and who may look: publishers and logins of the daemon's file.
+
+use super::daemon::{Credential, Login, Publisher};
+use super::secrets::Resolver;
+use super::section::{Section, is_name};
+use super::source::Span;
+use postrider_sink::Secret;
+use std::sync::Arc;
+
+/// `[[ingress.publisher]]`.
+pub(super) fn publishers(ingress: &mut Section<'_>, resolver: &mut Resolver<'_>) -> Vec<Publisher> {
+    let mut publishers: Vec<Publisher> = Vec::new();
+    for mut table in ingress.tables("publisher") {
+        let name = table.name("name");
+        if name.is_none() {
+            table.missing("a publisher needs a name", "For example name = \"platform\".");
+        }
+        let credential = credential(&mut table, resolver);
+        let rate = table.rate("rate", None);
+        let accounts = accounts(&mut table);
+        let problems = table.problems();
+        if let Some((name, span)) = &name
+            && publishers.iter().any(|other| other.name == *name)
+        {
+            problems.at(span.clone(), format!("another publisher is called {name:?}"));
+        }
+        if let Some(credential) = &credential
+            && publishers.iter().any(|other| same(&other.credential, credential))
+        {
+            problems.at(table.span(), "another publisher proves itself the same way");
+        }
+        table.finish();
+        if let (Some((name, _)), Some(credential)) = (name, credential) {
+            publishers.push(Publisher { name, credential, rate, accounts });
+        }
+    }
+    publishers
+}
+
+fn credential(table: &mut Section<'_>, resolver: &mut Resolver<'_>) -> Option<Credential> {
+    let (has_basic, has_bearer) = (table.entry("basic").is_some(), table.entry("bearer").is_some());
+    if has_basic == has_bearer {
+        table.missing(
+            "a publisher needs either basic or bearer",
+            "basic = { username = \"platform\", password = { file = \"secrets/platform\" } }, or bearer = { env = \"TOKEN\" }.",
+        );
+    }
+    if has_basic {
+        let mut basic = table.table("basic")?;
+        let (username, password) = (username(&mut basic), password(&mut basic, resolver));
+        basic.finish();
+        return Some(Credential::Basic { username: username?.0, password: password? });
+    }
+    table.secret("bearer", resolver).map(Credential::Bearer)
+}
+
+/// Two that could not be told apart.
+fn same(one: &Credential, other: &Credential) -> bool {
+    match (one, other) {
+        (Credential::Basic { username: a, .. }, Credential::Basic { username: b, .. }) => a == b,
+        (Credential::Bearer(a), Credential::Bearer(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// `[[admin.login]]`.
+pub(super) fn logins(admin: &mut Section<'_>, resolver: &mut Resolver<'_>) -> Vec<Login> {
+    let mut logins: Vec<Login> = Vec::new();
+    for mut table in admin.tables("login") {
+        let username = username(&mut table);
+        let password = password(&mut table, resolver);
+        let account = table.name("account").map(|(account, _)| account);
+        if let Some((username, span)) = &username
+            && logins.iter().any(|other| other.username == *username)
+        {
+            table.problems().at(span.clone(), format!("another login is called {username:?}"));
+        }
+        table.finish();
+        if let (Some((username, _)), Some(password)) = (username, password) {
+            logins.push(Login { username, password, account });
+        }
+    }
+    logins
+}
+
+/// RFC 7617: a user name with a colon cannot be told from its password.
+fn username(table: &mut Section<'_>) -> Option<(Arc<str>, Span)> {
+    let here = table.entry("username").is_some();
+    let name = table.name("username");
+    match &name {
+        Some((name, span)) if name.contains(':') => {
+            table.problems().at(span.clone(), "a user name cannot contain a colon");
+        }
+        None if !here => table.missing("username is missing", "For example username = \"platform\"."),
+        _ => {}
+    }
+    name
+}
+
+fn password(table: &mut Section<'_>, resolver: &mut Resolver<'_>) -> Option<Secret> {
+    if table.entry("password").is_none() {
+        table.missing("password is missing", "For example password = { file = \"secrets/password\" }.");
+    }
+    table.secret("password", resolver)
+}
+
+fn accounts(table: &mut Section<'_>) -> Vec<Arc<str>> {
+    let Some(texts) = table.strings("accounts") else { return Vec::new() };
+    let (names, wrong): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(text, _)| is_name(text));
+    for (_, span) in wrong {
+        table.problems().at(span, "expected a name of 1 to 128 characters");
+    }
+    names.into_iter().map(|(text, _)| Arc::from(text)).collect()
+}

@@ -1,0 +1,194 @@
+//! An endpoint's file. Each stands alone: what is wrong with one changes nothing for another.
+
+use super::daemon::DaemonConfig;
+use super::delivery::delivery;
+use super::error::ConfigError;
+use super::secrets::{Resolver, SecretSource};
+use super::section::Section;
+use super::sink_table;
+use super::source::Problems;
+use super::tree::{self, Entry, Item, Node};
+use crate::ids::Identity;
+use crate::policy::DeliverySettings;
+use crate::sinks::Sinks;
+use crate::table::{EndpointSpec, Lifecycle, Selection, SinkSpec};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What an endpoint file is judged against.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The daemon's configuration: catalogue and defaults.
+    pub daemon: &'a DaemonConfig,
+    /// The kinds of sink.
+    pub sinks: &'a Sinks,
+    /// Where secrets come from.
+    pub secrets: &'a dyn SecretSource,
+    /// Where relative paths start.
+    pub base: &'a Path,
+}
+
+/// What came of an endpoint file.
+pub struct CompiledEndpoint {
+    /// The endpoint, or everything that is wrong with its file.
+    pub result: Result<EndpointSpec, Vec<ConfigError>>,
+    /// The secret files it names, readable or not.
+    pub secret_files: Vec<PathBuf>,
+}
+
+/// An endpoint file that was validated: everything but the sink's own table, which only its plugin can judge.
+struct EndpointFile<'a> {
+    lifecycle: Lifecycle,
+    events: Selection,
+    products: Selection,
+    account: Option<Arc<str>>,
+    delivery: DeliverySettings,
+    sink: Option<&'a Entry>,
+}
+
+/// Compiles the text of an endpoint file. `file` is what errors call it.
+#[must_use]
+pub fn compile_endpoint(
+    name: &Arc<str>,
+    file: Arc<str>,
+    text: &Arc<str>,
+    context: Context<'_>,
+) -> CompiledEndpoint {
+    let problems = Problems::new(file, text.clone());
+    let Some(root) = tree::parse(text, &problems) else {
+        return CompiledEndpoint { result: Err(problems.take()), secret_files: Vec::new() };
+    };
+    let valid = validate(&root, context, &problems);
+    let draft = valid.lifecycle == Lifecycle::Draft;
+    let mut resolver = Resolver::new(context.secrets, context.base).lenient(draft);
+    let sink = valid.sink.and_then(|entry| sink(entry, draft, context, &mut resolver, &problems));
+    let errors = problems.take();
+    let result = if errors.is_empty() {
+        Ok(EndpointSpec {
+            identity: Identity { name: name.clone(), account: valid.account },
+            lifecycle: valid.lifecycle,
+            events: valid.events,
+            products: valid.products,
+            delivery: valid.delivery,
+            sink,
+        })
+    } else {
+        Err(errors)
+    };
+    CompiledEndpoint { result, secret_files: resolver.files }
+}
+
+fn validate<'a>(root: &'a Node, context: Context<'_>, problems: &'a Problems) -> EndpointFile<'a> {
+    let catalogue = &context.daemon.catalogue;
+    let mut file = Section::root(root, problems);
+    let states = [("active", Lifecycle::Active), ("draft", Lifecycle::Draft), ("paused", Lifecycle::Paused)];
+    let lifecycle = file.choice("state", &states).unwrap_or_default();
+    let draft = lifecycle == Lifecycle::Draft;
+    let valid = EndpointFile {
+        lifecycle,
+        events: selection(&mut file, "events", &catalogue.events, draft),
+        products: selection(&mut file, "products", &catalogue.products, draft),
+        account: account(&mut file, catalogue.accounts_required && !draft),
+        delivery: delivery(&mut file, &context.daemon.defaults),
+        sink: sink_entry(&mut file, context.sinks, draft),
+    };
+    let kinds: Vec<&'static str> = context.sinks.kinds().collect();
+    for entry in file.others().filter(|entry| !kinds.contains(&entry.key.as_str())) {
+        let mut known = vec!["state", "events", "products", "account", "timeout", "connect_timeout"];
+        known.extend(["concurrency", "ordering", "rate", "retry", "breaker"]);
+        known.extend(&kinds);
+        file.unknown(entry.key_span.clone(), &format!("unknown key {:?}", entry.key), &entry.key, &known);
+    }
+    valid
+}
+
+fn selection(file: &mut Section<'_>, key: &'static str, known: &[Arc<str>], draft: bool) -> Selection {
+    let nothing = Selection::Some(Vec::new());
+    let names: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+    let help = format!("Write a list of names, or \"all\". Known: {}.", names.join(", "));
+    let Some(entry) = file.entry(key) else {
+        if !draft {
+            file.missing(format!("{key} is missing"), help);
+        }
+        return nothing;
+    };
+    match &entry.node.item {
+        Item::String(text) if text == "all" => return Selection::All,
+        Item::Array(elements) if elements.is_empty() && !draft => {
+            let error = file.problems().error(entry.node.span.clone(), format!("{key} is empty"));
+            file.problems().add(error.help(help));
+            return nothing;
+        }
+        Item::Array(_) => {}
+        _ => return file.wrong(&entry.node, "a list of names, or \"all\"").unwrap_or(nothing),
+    }
+    let mut chosen: Vec<Arc<str>> = Vec::new();
+    for (text, span) in file.strings(key).unwrap_or_default() {
+        match known.iter().find(|name| name.as_ref() == text) {
+            Some(name) if chosen.contains(name) => {
+                file.problems().at(span, format!("{text:?} stands here twice"));
+            }
+            Some(name) => chosen.push(name.clone()),
+            None => {
+                let one = key.strip_suffix('s').unwrap_or(key);
+                file.unknown(span, &format!("unknown {one} {text:?}"), text, &names);
+            }
+        }
+    }
+    Selection::Some(chosen)
+}
+
+fn account(file: &mut Section<'_>, required: bool) -> Option<Arc<str>> {
+    let here = file.entry("account").is_some();
+    let account = file.name("account").map(|(account, _)| account);
+    if required && !here {
+        let help = "[catalogue] says accounts = \"required\". Name one, or write account = \"*\" for all.";
+        file.missing("account is missing", help);
+    }
+    account.filter(|account| account.as_ref() != "*")
+}
+
+/// The one table that is named after a sink.
+fn sink_entry<'a>(file: &mut Section<'a>, sinks: &Sinks, draft: bool) -> Option<&'a Entry> {
+    let mut found: Option<&Entry> = None;
+    for kind in sinks.kinds() {
+        let Some(entry) = file.entry(kind) else { continue };
+        if let Some(first) = found {
+            let message = format!("a second sink: [{}] is there already", first.key);
+            let error = file.problems().error(entry.key_span.clone(), message);
+            file.problems()
+                .add(error.help("An endpoint has exactly one. Put the other into a file of its own."));
+        } else {
+            found = Some(entry);
+        }
+    }
+    if found.is_none() && !draft {
+        let tables: Vec<String> = sinks.kinds().map(|kind| format!("[{kind}]")).collect();
+        file.missing("the sink's table is missing", format!("Add one of {}.", tables.join(", ")));
+    }
+    found
+}
+
+/// Has the plugin check its table. A draft may leave things out, but what it says must be right.
+fn sink(
+    entry: &Entry,
+    draft: bool,
+    context: Context<'_>,
+    resolver: &mut Resolver<'_>,
+    problems: &Problems,
+) -> Option<SinkSpec> {
+    let factory = context.sinks.get(&entry.key)?;
+    let settings = sink_table::settings(entry, resolver, problems)?;
+    match factory.check(&settings) {
+        Ok(_) if !resolver.failed.is_empty() => None,
+        Ok(plan) => Some(SinkSpec { kind: Arc::from(factory.kind()), settings, plan }),
+        Err(errors) => {
+            for error in errors {
+                if !(draft && error.at == postrider_sink::At::Missing) {
+                    sink_table::report(entry, &error, &resolver.failed, problems);
+                }
+            }
+            None
+        }
+    }
+}

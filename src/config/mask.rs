@@ -1,0 +1,64 @@
+//! Hides what looks like a secret in the text that is shown beside an error. Lengths stay, so that carets fit.
+
+use super::tree::{Item, Node};
+
+const WORDS: [&str; 9] =
+    ["password", "passwd", "secret", "credential", "token", "bearer", "auth", "api-key", "key"];
+
+/// Whether the value of such a key is kept from sight.
+pub(super) fn is_secret_name(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    WORDS.iter().any(|word| key.contains(word))
+}
+
+/// The text with secrets masked: values of keys that sound secret, and user information in URLs.
+pub(super) fn text(text: &str) -> String {
+    let problems = super::source::Problems::unshown(text);
+    let Some(root) = super::tree::parse(text, &problems) else { return blank(text) };
+    let mut masked = text.as_bytes().to_vec();
+    walk(&root, false, &mut masked);
+    String::from_utf8(masked).unwrap_or_default()
+}
+
+/// The text with everything masked that is not on `line`; nothing if the line may hold a part of a secret.
+pub(super) fn broken(text: &str, line: usize) -> Option<String> {
+    let shown = text.lines().nth(line.checked_sub(1)?)?;
+    let many_lines = text.contains("\"\"\"") || text.contains("'''");
+    let lower = shown.to_ascii_lowercase();
+    let url_with_user = lower.contains("://") && lower.contains('@');
+    if many_lines || url_with_user || WORDS.iter().any(|word| lower.contains(word)) {
+        return None;
+    }
+    let kept =
+        |(index, other): (usize, &str)| if index + 1 == line { other.to_owned() } else { blank(other) };
+    Some(text.split_inclusive('\n').enumerate().map(kept).collect())
+}
+
+fn blank(text: &str) -> String {
+    text.chars().flat_map(|c| std::iter::repeat_n(if c == '\n' { c } else { '*' }, c.len_utf8())).collect()
+}
+
+fn walk(node: &Node, secret: bool, masked: &mut [u8]) {
+    match &node.item {
+        Item::Table(entries) => {
+            let reference = super::secrets::reference(node).is_some();
+            for entry in entries {
+                walk(&entry.node, !reference && is_secret_name(&entry.key), masked);
+            }
+        }
+        Item::Array(elements) => elements.iter().for_each(|element| walk(element, secret, masked)),
+        Item::Boolean(_) => {}
+        Item::String(text) if text.contains("://") && text.contains('@') => cover(node.span.clone(), masked),
+        _ if secret => cover(node.span.clone(), masked),
+        _ => {}
+    }
+}
+
+/// Stars instead of everything but line ends; one per byte, so that offsets stay.
+fn cover(span: std::ops::Range<usize>, masked: &mut [u8]) {
+    for byte in masked.get_mut(span).unwrap_or_default() {
+        if *byte != b'\n' {
+            *byte = b'*';
+        }
+    }
+}

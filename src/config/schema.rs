@@ -1,0 +1,190 @@
+//! The table of keys as a JSON Schema, for editors, and as the manual's page.
+
+use super::keys::{DAEMON, DELIVERY, ENDPOINT, Key, Kind};
+use crate::sinks::Sinks;
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+
+/// Which file a schema is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// `postrider.toml`.
+    Daemon,
+    /// A file in `endpoints`.
+    Endpoint,
+}
+
+/// The JSON Schema (2020-12) of a file. The tables of the sinks are open: their plugins check them.
+#[must_use]
+pub fn schema(kind: FileKind, sinks: &Sinks) -> Value {
+    let mut root = match kind {
+        FileKind::Daemon => {
+            let mut root = object(DAEMON);
+            insert(&mut root, "defaults", object(DELIVERY));
+            root
+        }
+        FileKind::Endpoint => {
+            let keys: Vec<Key> = ENDPOINT.iter().chain(DELIVERY).copied().collect();
+            let mut root = object(&keys);
+            for sink in sinks.kinds() {
+                insert(&mut root, sink, json!({ "type": "object" }));
+            }
+            root
+        }
+    };
+    if let Some(root) = root.as_object_mut() {
+        root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    }
+    root
+}
+
+fn insert(object: &mut Value, key: &str, schema: Value) {
+    if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert(key.to_owned(), schema);
+    }
+}
+
+fn object(keys: &[Key]) -> Value {
+    let mut root = json!({ "type": "object", "properties": {}, "additionalProperties": false });
+    for key in keys {
+        place(&mut root, key.path, key);
+    }
+    root
+}
+
+fn place(object: &mut Value, path: &str, key: &Key) {
+    let Some((head, rest)) = path.split_once('.') else { return insert(object, path, leaf(key)) };
+    let (name, list) = head.strip_suffix("[]").map_or((head, false), |name| (name, true));
+    let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    let table = json!({ "type": "object", "properties": {}, "additionalProperties": false });
+    let fresh = if list { json!({ "type": "array", "items": table }) } else { table };
+    let below = properties.entry(name.to_owned()).or_insert(fresh);
+    let below = if list { below.get_mut("items") } else { Some(below) };
+    if let Some(below) = below {
+        place(below, rest, key);
+    }
+}
+
+fn leaf(key: &Key) -> Value {
+    let mut schema: Map<String, Value> = match key.kind {
+        Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Number => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        Kind::Text | Kind::Address => json!({ "type": "string" }),
+        Kind::Duration => duration(),
+        Kind::Durations => json!({ "type": "array", "items": duration(), "maxItems": 100 }),
+        Kind::Size => json!({ "type": ["string", "integer"] }),
+        Kind::Rate => json!({ "type": "string", "pattern": "^([0-9]+ */ *[smh]|none)$" }),
+        Kind::Choice(words) => json!({ "enum": words }),
+        Kind::Texts => texts(),
+        Kind::TextsOrAll => json!({ "anyOf": [{ "const": "all" }, texts()] }),
+        Kind::Secret => json!({ "anyOf": [{ "type": "string" }, reference()] }),
+    }
+    .as_object()
+    .cloned()
+    .unwrap_or_default();
+    schema.insert("description".to_owned(), json!(key.meaning));
+    if let Some(default) = default(key) {
+        schema.insert("default".to_owned(), default);
+    }
+    Value::Object(schema)
+}
+
+fn duration() -> Value {
+    json!({ "type": "string", "pattern": "^ *[0-9]+ *(ms|s|m|h|d|w) *$" })
+}
+
+fn texts() -> Value {
+    json!({ "type": "array", "items": { "type": "string" } })
+}
+
+fn reference() -> Value {
+    json!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": false,
+        "properties": {
+            "file": { "type": "string" },
+            "env": { "type": "string" },
+            "credential": { "type": "string" },
+        },
+    })
+}
+
+/// The default as JSON: the literals used are the same in both.
+fn default(key: &Key) -> Option<Value> {
+    serde_json::from_str(key.default).ok()
+}
+
+/// The manual's page of all keys.
+#[must_use]
+pub fn manual() -> String {
+    let mut page = String::from(INTRODUCTION);
+    section(&mut page, "The daemon's file, `postrider.toml`", DAEMON, "");
+    section(&mut page, "`[defaults]`, and every endpoint file", DELIVERY, DEFAULTS);
+    section(&mut page, "An endpoint file, `endpoints/NAME.toml`", ENDPOINT, ENDPOINTS);
+    page
+}
+
+fn section(page: &mut String, title: &str, keys: &[Key], text: &str) {
+    let _ = write!(
+        page,
+        "\n## {title}\n{text}\n| key | takes | default | live | meaning |\n|---|---|---|---|---|\n"
+    );
+    for key in keys {
+        let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+        let live = if key.live { "yes" } else { "no" };
+        let _ =
+            writeln!(page, "| `{}` | {} | {default} | {live} | {} |", key.path, takes(key.kind), key.meaning);
+    }
+}
+
+fn takes(kind: Kind) -> String {
+    match kind {
+        Kind::Integer(least, most) if least == most => format!("{least}"),
+        Kind::Integer(least, most) => format!("whole number, {least} to {most}"),
+        Kind::Number => "number".to_owned(),
+        Kind::Text => "string".to_owned(),
+        Kind::Address => "address and port".to_owned(),
+        Kind::Duration => "duration".to_owned(),
+        Kind::Durations => "list of durations".to_owned(),
+        Kind::Size => "size".to_owned(),
+        Kind::Rate => "rate".to_owned(),
+        Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+        Kind::Texts => "list of strings".to_owned(),
+        Kind::TextsOrAll => "list of strings, or `\"all\"`".to_owned(),
+        Kind::Secret => "secret".to_owned(),
+    }
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Made from the code by a test. After a change of the keys: UPDATE_DOCS=1 cargo test --lib manual -->
+
+One file for the daemon, `postrider.toml`, and one file for each endpoint in the folder `endpoints` next to it.
+Relative paths start at the folder of `postrider.toml`. Unknown keys are errors. `postrider check` reads the files
+as the daemon does and reports every error at once; `postrider config schema` prints a JSON Schema for editors.
+
+A running daemon applies a changed file by itself, on `SIGHUP` and on `POST /-/reload`. The daemon's file applies as
+a whole or not at all. Each endpoint file stands alone: a bad one keeps its last good version running and is
+reported. A change of a key that is not live is refused by name, and the rest applies.
+
+- A **duration** is a whole number and `ms`, `s`, `m`, `h`, `d` or `w`: `\"250ms\"`, `\"5m\"`.
+- A **size** is a whole number and `B`, `KiB`, `MiB`, `GiB`, `TiB` (or `kB`, `MB`, `GB`, `TB`), or a number of bytes.
+- A **rate** is a count and `/s`, `/m` or `/h`: `\"50/s\"`.
+- A **secret** is a string, `{ file = \"path\" }`, `{ env = \"NAME\" }` or `{ credential = \"name\" }` (systemd). One
+  newline at its end is cut. Files of secrets are watched like the configuration. At most 64 KiB.
+";
+
+const DEFAULTS: &str = "
+What `[defaults]` says, every endpoint inherits, key by key; a list replaces the whole list. In an endpoint file the
+same keys stand at the top: `timeout = \"5s\"`, `[retry]`, `[breaker]`.
+";
+
+const ENDPOINTS: &str = "
+The endpoint is named after its file: lower-case letters, digits, dots, hyphens and underscores, at most 63, the
+first a letter or a digit. Files that do not end in `.toml`, hidden files and what editors leave behind are ignored.
+Beside these keys a file has exactly one table named after a sink, `[http]` for example, that the sink's plugin reads
+and checks; secrets may stand anywhere in it.
+";

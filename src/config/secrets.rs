@@ -1,0 +1,173 @@
+//! Secrets by reference: `{ file = … }`, `{ env = … }`, `{ credential = … }`. They are resolved after parsing, so
+//! that what a secret says can never change the structure.
+
+use super::source::{Problems, Span};
+use super::tree::{Item, Node};
+use postrider_sink::Secret;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The most a secret may hold: 64 KiB.
+pub const MAX_SECRET: u64 = 64 * 1024;
+
+/// Where secrets are read from, so that tests bring their own.
+pub trait SecretSource: Send + Sync + 'static {
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// Why it cannot be read, for people; never the content.
+    fn file(&self, path: &Path) -> Result<Vec<u8>, String>;
+
+    /// An environment variable.
+    fn env(&self, name: &str) -> Option<OsString>;
+}
+
+/// The files and the environment of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemSecrets;
+
+impl SecretSource for SystemSecrets {
+    fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
+        read_bounded(path, MAX_SECRET).map_err(|error| describe(&error))
+    }
+
+    fn env(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+}
+
+/// Reads a regular file of at most `most` bytes. Opening anything else (a pipe) could wait for ever.
+pub(super) fn read_bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    use std::io::{Error, ErrorKind};
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
+        return Err(Error::new(ErrorKind::FileTooLarge, format!("larger than {} KiB", most / 1024)));
+    }
+    Ok(bytes)
+}
+
+/// An I/O error as a person reads it, without the number the system gives it.
+pub(super) fn describe(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "no such file".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A table that stands for a secret.
+pub(super) struct Reference<'a> {
+    kind: Kind,
+    name: &'a str,
+    span: Span,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    File,
+    Env,
+    Credential,
+}
+
+/// Whether a value is a reference: a table with exactly one key, `file`, `env` or `credential`, and a string.
+pub(super) fn reference(node: &Node) -> Option<Reference<'_>> {
+    let [entry] = node.entries() else { return None };
+    let kind = match entry.key.as_str() {
+        "file" => Kind::File,
+        "env" => Kind::Env,
+        "credential" => Kind::Credential,
+        _ => return None,
+    };
+    match &entry.node.item {
+        Item::String(name) => Some(Reference { kind, name, span: entry.node.span.clone() }),
+        _ => None,
+    }
+}
+
+/// Resolves references, and remembers the files they name: those are watched.
+pub(super) struct Resolver<'a> {
+    source: &'a dyn SecretSource,
+    base: &'a Path,
+    /// Every secret file that was asked for, readable or not.
+    pub(super) files: Vec<PathBuf>,
+    /// Where references stand that could not be resolved.
+    pub(super) failed: Vec<Span>,
+    lenient: bool,
+}
+
+impl<'a> Resolver<'a> {
+    /// Relative paths start at `base`.
+    pub(super) const fn new(source: &'a dyn SecretSource, base: &'a Path) -> Self {
+        Self { source, base, files: Vec::new(), failed: Vec::new(), lenient: false }
+    }
+
+    /// What cannot be resolved is noted in `failed` and is no error: for drafts, which may be incomplete.
+    pub(super) const fn lenient(mut self, lenient: bool) -> Self {
+        self.lenient = lenient;
+        self
+    }
+
+    /// The secret that a reference names. What is wrong is reported at the reference.
+    pub(super) fn resolve(&mut self, reference: &Reference<'_>, problems: &Problems) -> Option<Secret> {
+        match self.read(reference) {
+            Ok(secret) => Some(secret),
+            Err((message, help)) => {
+                self.failed.push(reference.span.clone());
+                if !self.lenient {
+                    problems.add(problems.error(reference.span.clone(), message).help(help));
+                }
+                None
+            }
+        }
+    }
+
+    fn read(&mut self, reference: &Reference<'_>) -> Result<Secret, (String, &'static str)> {
+        const READABLE: &str = "Relative paths start at the daemon file's folder; the daemon's user must be able \
+                                to read it.";
+        let name = reference.name;
+        let bytes = match reference.kind {
+            Kind::File => self
+                .file(self.base.join(name))
+                .map_err(|error| (format!("cannot read {name}: {error}"), READABLE))?,
+            Kind::Env => self
+                .source
+                .env(name)
+                .ok_or_else(|| (format!("the environment variable {name} is not set"), "Set it."))?
+                .into_encoded_bytes(),
+            Kind::Credential => self.credential(name)?,
+        };
+        let text = String::from_utf8(bytes)
+            .map_err(|_| (format!("{name} is not UTF-8 text"), "A secret is one line of text."))?;
+        let text = text.strip_suffix('\n').map_or(text.as_str(), |cut| cut.strip_suffix('\r').unwrap_or(cut));
+        if text.is_empty() {
+            return Err((format!("{name} is empty"), "Put the secret there."));
+        }
+        Ok(Secret::new(text.to_owned()))
+    }
+
+    fn credential(&mut self, name: &str) -> Result<Vec<u8>, (String, &'static str)> {
+        const HELP: &str =
+            "systemd hands credentials over with LoadCredential= or SetCredential= in the unit.";
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            return Err((format!("{name:?} is not the name of a credential"), HELP));
+        }
+        let folder = self
+            .source
+            .env("CREDENTIALS_DIRECTORY")
+            .ok_or_else(|| ("$CREDENTIALS_DIRECTORY is not set".to_owned(), HELP))?;
+        self.file(PathBuf::from(folder).join(name))
+            .map_err(|error| (format!("cannot read the credential {name}: {error}"), HELP))
+    }
+
+    fn file(&mut self, path: PathBuf) -> Result<Vec<u8>, String> {
+        let bytes = self.source.file(&path);
+        self.files.push(path);
+        bytes
+    }
+}

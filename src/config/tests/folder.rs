@@ -1,0 +1,93 @@
+//! Whole configurations on disk.
+
+use super::*;
+use std::fs;
+
+fn folder(endpoints: &[(&str, &str)]) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("postrider.toml");
+    fs::write(&root, "[defaults]\ntimeout = '7s'\n").unwrap();
+    fs::create_dir(folder.path().join("endpoints")).unwrap();
+    for (name, text) in endpoints {
+        fs::write(folder.path().join("endpoints").join(name), text).unwrap();
+    }
+    (folder, root)
+}
+
+#[test]
+fn the_sample_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/postrider.toml");
+    let report = check(&root, &sinks());
+    assert!(report.is_ok(), "{report}");
+    assert_eq!(report.files.len(), 3);
+    assert_eq!(report.files[1].summary, "4 events, 2 products, to https://hooks.acme.example/whatsapp");
+}
+
+#[test]
+fn each_endpoint_file_stands_alone_and_droppings_are_ignored() {
+    let (_folder, root) = folder(&[
+        ("good.toml", GOOD),
+        ("bad.toml", "events = 5"),
+        ("Bad Name.toml", GOOD),
+        (".hidden.toml", "x"),
+        ("good.toml~", "x"),
+        (".good.toml.swp", "x"),
+        ("#good.toml#", "x"),
+        ("README", "x"),
+    ]);
+    let report = check(&root, &sinks());
+    let states: Vec<(bool, &str)> = report
+        .files
+        .iter()
+        .map(|file| (file.errors.is_empty(), file.file.rsplit('/').next().unwrap()))
+        .collect();
+    assert_eq!(
+        states,
+        [(true, "postrider.toml"), (false, "Bad Name.toml"), (false, "bad.toml"), (true, "good.toml")]
+    );
+    let shown = report.to_string();
+    assert!(shown.contains("2 of 4 files invalid"), "{shown}");
+    assert_eq!(report.to_json()["ok"], false);
+}
+
+#[test]
+fn a_missing_folder_and_an_oversized_file_are_errors() {
+    let (folder, root) = folder(&[("big.toml", &" ".repeat(1024 * 1024 + 1))]);
+    let report = check(&root, &sinks());
+    assert!(report.files[1].errors[0].message.contains("larger than 1024 KiB"), "{report}");
+    fs::remove_dir_all(folder.path().join("endpoints")).unwrap();
+    let report = check(&root, &sinks());
+    assert!(report.files[1].errors[0].message.contains("no such file"), "{report}");
+    fs::remove_file(&root).unwrap();
+    assert!(!check(&root, &sinks()).is_ok());
+}
+
+#[test]
+fn a_pipe_in_the_folder_does_not_stall_the_reader() {
+    let (folder, root) = folder(&[]);
+    let pipe = folder.path().join("endpoints/pipe.toml");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    let report = check(&root, &sinks());
+    assert!(report.files[1].errors[0].message.contains("not a regular file"), "{report}");
+}
+
+#[test]
+fn effective_values_say_where_they_come_from_and_hide_secrets() {
+    let text = "events = 'all'\nproducts = ['crm']\nretry.jitter = 0.1\n[http]\nurl = 'https://a'\n\
+                auth = { basic = { username = 'acme', password = 'hunter2' } }\n";
+    let (_folder, root) = folder(&[("acme.toml", text)]);
+    let loader = Loader::new(&root, sinks(), Arc::new(SystemSecrets));
+    let shown = effective(&loader, "acme").unwrap();
+    let value = |key: &str| {
+        let value = shown.values.iter().find(|value| value.key == key).unwrap();
+        (value.value.clone(), value.origin.rsplit('/').next().unwrap().to_owned())
+    };
+    assert_eq!(value("retry.jitter"), ("0.1".into(), "acme.toml:3".into()));
+    assert_eq!(value("timeout"), ("'7s'".into(), "postrider.toml:2".into()));
+    assert_eq!(value("concurrency"), ("16".into(), "default".into()));
+    assert_eq!(value("http.auth.basic.username").0, "'acme'");
+    assert!(value("http.auth.basic.password").0.starts_with("fingerprint "));
+    assert!(!shown.to_string().contains("hunter2"));
+    assert!(effective(&loader, "nobody").is_err());
+}

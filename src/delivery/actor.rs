@@ -1,0 +1,308 @@
+use super::attempt::Attempt;
+use super::hold::Hold;
+use super::{Condition, EndpointShared};
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::ids::{EndpointUid, Generation, Seq};
+use crate::metrics::EndpointMetrics;
+use crate::policy::{Breaker, TokenBucket, Window};
+use crate::spool::{
+    EndpointState as Remembered, Lease, Parked, Pending, Spool, SpoolError, StoredEvent, Wake,
+};
+use crate::table::EndpointSpec;
+use postrider_sink::{HostContext, Sink};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::task::JoinSet;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+/// Works on the deliveries of one endpoint.
+pub struct EndpointActor;
+
+/// What an endpoint's actor is started with.
+pub struct EndpointArgs {
+    /// What the spool calls it.
+    pub uid: EndpointUid,
+    /// What its file says.
+    pub spec: Arc<EndpointSpec>,
+    /// The configuration that says so.
+    pub generation: Generation,
+    /// Whether its file is missing now.
+    pub removed: bool,
+    /// Where its deliveries are.
+    pub spool: Arc<dyn Spool>,
+    /// What its sink is handed; timeout and concurrency are filled in from the file.
+    pub host: HostContext,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter and span ids.
+    pub chance: Arc<dyn Chance>,
+    /// Its series.
+    pub metrics: EndpointMetrics,
+    /// What others see of it.
+    pub shared: Arc<EndpointShared>,
+    /// Tracks the attempts of this incarnation.
+    pub attempts: TaskTracker,
+    /// The attempts of the one before, which must have ended before anything is read.
+    pub previous: Option<TaskTracker>,
+    /// Asks the router to be stopped, having seen so many messages.
+    pub retire: Arc<dyn Fn(EndpointUid, u64) + Send + Sync>,
+}
+
+/// What an endpoint's actor is told.
+pub enum EndpointMessage {
+    /// New deliveries, or settlements were written.
+    Wake(Wake),
+    /// New deliveries, in the spool only.
+    Missed,
+    /// Its file changed.
+    Reconfigure {
+        /// What it says now.
+        spec: Arc<EndpointSpec>,
+        /// The configuration that says so.
+        generation: Generation,
+    },
+    /// Its file is missing, or back.
+    SetRemoved {
+        /// Missing.
+        removed: bool,
+    },
+    /// A person wants it tried again at once.
+    Resume,
+    /// Start nothing any more, and stop when what is in flight has ended.
+    Drain,
+    /// The lease is here, with what is parked.
+    Booted(Result<(Lease, Vec<Parked>), SpoolError>),
+    /// A sink was built, for the spec of that revision.
+    SinkBuilt {
+        /// Which configuration it is for.
+        revision: u64,
+        /// The sink, or why there is none.
+        result: Result<Arc<dyn Sink>, Arc<str>>,
+    },
+    /// Deliveries were read in order.
+    ReadFinished {
+        /// What was missed when the read began.
+        target: Option<Seq>,
+        /// How many were asked for.
+        asked: usize,
+        /// What was read.
+        result: Result<Vec<Pending>, SpoolError>,
+    },
+    /// The bodies of known deliveries were read.
+    Fetched {
+        /// Which were asked for.
+        asked: Vec<Seq>,
+        /// What was read.
+        result: Result<Vec<Pending>, SpoolError>,
+    },
+    /// An attempt ended.
+    AttemptFinished {
+        /// Of which delivery.
+        seq: Seq,
+        /// Whether it was the breaker's probe.
+        probe: bool,
+        /// The configuration it was made with.
+        revision: u64,
+        /// What came of it.
+        attempt: Attempt,
+    },
+    /// Something that was waited for is due.
+    TimerDue,
+    /// Panic.
+    #[cfg(test)]
+    Crash,
+}
+
+/// Everything an endpoint's actor knows. All of it can be rebuilt from the spool and the file.
+pub struct EndpointState {
+    pub(super) args: EndpointArgs,
+    /// Counts the configurations this actor has had: what is based on an older one says so.
+    pub(super) revision: u64,
+    pub(super) sink: Option<Arc<dyn Sink>>,
+    pub(super) lease: Option<Lease>,
+    pub(super) remembered: Remembered,
+    pub(super) window: Window,
+    pub(super) held: HashMap<Seq, Held>,
+    /// Bytes of the bodies in `held`.
+    pub(super) held_bytes: usize,
+    pub(super) breaker: Breaker,
+    pub(super) rate: Option<TokenBucket>,
+    pub(super) hold: Hold,
+    /// The last delivery that was taken in; the next to read is after it.
+    pub(super) cursor: Option<Seq>,
+    pub(super) reading: bool,
+    pub(super) fetching: bool,
+    pub(super) seen: u64,
+    pub(super) timer: Option<(Instant, AbortOnDropHandle<()>)>,
+    pub(super) idle_since: Option<Instant>,
+    /// The reason of a plain success, shared.
+    pub(super) nothing: Arc<str>,
+    /// Attempts, reads and builds under way; they end with this state.
+    pub(super) tasks: JoinSet<()>,
+}
+
+/// What is known of a delivery in the window.
+pub(super) struct Held {
+    /// Its event, unless it waits and the body was let go.
+    pub(super) event: Option<Arc<StoredEvent>>,
+    /// Attempts spent.
+    pub(super) attempts: u32,
+}
+
+impl Actor for EndpointActor {
+    type Msg = EndpointMessage;
+    type State = EndpointState;
+    type Arguments = EndpointArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let mut state = EndpointState::new(args);
+        state.boot(&myself);
+        state.build_sink(&myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        while state.tasks.try_join_next().is_some() {}
+        match message {
+            EndpointMessage::Wake(wake) => state.on_wake(wake),
+            EndpointMessage::Missed => state.seen += 1,
+            EndpointMessage::Reconfigure { spec, generation } => {
+                state.args.generation = generation;
+                state.on_reconfigure(&myself, spec);
+            }
+            EndpointMessage::SetRemoved { removed } => state.on_removed(removed),
+            EndpointMessage::Resume => state.on_resume(&myself),
+            EndpointMessage::Drain => state.on_drain(),
+            EndpointMessage::Booted(result) => state.on_booted(result?),
+            EndpointMessage::SinkBuilt { revision, result } => state.on_sink_built(revision, result),
+            EndpointMessage::ReadFinished { target, asked, result } => {
+                state.on_read(target, asked, result)?;
+            }
+            EndpointMessage::Fetched { asked, result } => state.on_fetched(&asked, result)?,
+            EndpointMessage::AttemptFinished { seq, probe, revision, attempt } => {
+                state.on_attempt(seq, probe, revision, &attempt);
+            }
+            EndpointMessage::TimerDue => state.timer = None,
+            #[cfg(test)]
+            EndpointMessage::Crash => panic!("told to crash"),
+        }
+        state.pump(&myself);
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.args.shared.set_in_flight(0);
+        state.tasks.abort_all();
+        Ok(())
+    }
+}
+
+impl EndpointState {
+    fn new(args: EndpointArgs) -> Self {
+        let settings = &args.spec.delivery;
+        let remembered = args.spool.endpoint_state(args.uid);
+        let now = args.clock.now();
+        Self {
+            revision: 0,
+            sink: None,
+            lease: None,
+            window: Window::new(settings.ordering),
+            held: HashMap::new(),
+            held_bytes: 0,
+            breaker: Breaker::new(settings.breaker.clone()),
+            rate: settings.rate.map(|rate| TokenBucket::new(rate, now)),
+            hold: Hold::new(&args.spec, &remembered, args.removed, now, crate::clock::unix_ms(&*args.clock)),
+            remembered,
+            cursor: None,
+            reading: false,
+            fetching: false,
+            seen: 0,
+            timer: None,
+            idle_since: None,
+            nothing: "".into(),
+            tasks: JoinSet::new(),
+            args,
+        }
+    }
+
+    /// Takes over the deliveries, once the attempts of the incarnation before have ended.
+    fn boot(&mut self, myself: &ActorRef<EndpointMessage>) {
+        let (spool, uid, myself) = (Arc::clone(&self.args.spool), self.args.uid, myself.clone());
+        let previous = self.args.previous.take();
+        self.tasks.spawn(async move {
+            if let Some(previous) = previous {
+                previous.close();
+                previous.wait().await;
+            }
+            let booted = async {
+                let lease = spool.acquire(uid).await?;
+                let parked = spool.parked(&lease).await?;
+                Ok((lease, parked))
+            };
+            drop(myself.cast(EndpointMessage::Booted(booted.await)));
+        });
+    }
+
+    /// Builds the sink that the spec names; attempts wait for it.
+    pub(super) fn build_sink(&mut self, myself: &ActorRef<EndpointMessage>) {
+        self.sink = None;
+        let revision = self.revision;
+        let Some(sink) = &self.args.spec.sink else { return };
+        let plan = Arc::clone(&sink.plan);
+        let host = HostContext {
+            connect_timeout: self.args.spec.delivery.connect_timeout,
+            concurrency: self.args.spec.delivery.concurrency.get(),
+            ..self.args.host.clone()
+        };
+        let myself = myself.clone();
+        self.tasks.spawn(async move {
+            let result = plan.build(&host).await.map_err(|error| Arc::from(error.to_string()));
+            drop(myself.cast(EndpointMessage::SinkBuilt { revision, result }));
+        });
+    }
+
+    fn on_sink_built(&mut self, revision: u64, result: Result<Arc<dyn Sink>, Arc<str>>) {
+        if revision != self.revision {
+            return;
+        }
+        match result {
+            Ok(sink) => {
+                self.sink = Some(sink);
+                self.hold.invalid_until = None;
+            }
+            Err(reason) => {
+                let name = &self.args.spec.identity.name;
+                tracing::error!(endpoint = %name, %reason, "cannot build the sink; its deliveries are held");
+                self.hold.invalid_until = Some(self.args.clock.now() + Hold::LOOK_AGAIN);
+                self.problem(&reason);
+            }
+        }
+    }
+
+    pub(super) fn problem(&self, reason: &str) {
+        let at_ms = crate::clock::unix_ms(&*self.args.clock);
+        self.args.shared.set_problem(Some(super::Problem { at_ms, reason: reason.into() }));
+    }
+
+    /// Says what it does with its deliveries, where others can see it.
+    pub(super) fn publish_condition(&self, condition: Condition) {
+        self.args.shared.set_condition(condition);
+        self.args.shared.set_in_flight(self.window.in_flight());
+    }
+}

@@ -1,0 +1,71 @@
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::spool::StoredEvent;
+use futures_util::FutureExt as _;
+use postrider_sink::{Delivery, FailureClass, Outcome, Sink, Timings, Trail};
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One attempt that has ended.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// From its start to its end.
+    pub took: Duration,
+    /// What was learned on the way.
+    pub timings: Timings,
+}
+
+/// Makes one attempt. It always ends by the deadline, and always with an outcome: a panic of the sink is a failed
+/// attempt.
+pub async fn attempt(sink: &dyn Sink, delivery: &Delivery, deadline: Duration, clock: &dyn Clock) -> Attempt {
+    let started = clock.now();
+    let made = AssertUnwindSafe(sink.deliver(delivery)).catch_unwind();
+    let outcome = match tokio::time::timeout(deadline, made).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => {
+            let reason = format!("the sink panicked: {}", panic_text(panic.as_ref()));
+            Outcome::failed(FailureClass::SinkError, reason)
+        }
+        Err(_) => Outcome::failed(FailureClass::Timeout, format!("no answer within {deadline:?}")),
+    };
+    let took = clock.now().saturating_duration_since(started);
+    Attempt { outcome, took, timings: delivery.trail.read() }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// A stored event as a sink gets it.
+pub(super) fn delivery(event: &StoredEvent, number: u32, chance: &dyn Chance) -> Delivery {
+    Delivery {
+        id: event.id.to_string().into(),
+        event: Arc::clone(&event.event),
+        product: Arc::clone(&event.product),
+        account: event.account.clone(),
+        body: event.body.clone(),
+        attempt: number,
+        test: false,
+        traceparent: Some(traceparent(event, chance.number())),
+        trail: Arc::new(Trail::default()),
+    }
+}
+
+/// The attempt's own span (W3C Trace Context, version 00) in the publisher's trace; without one, in a trace named
+/// after the event, not sampled.
+fn traceparent(event: &StoredEvent, number: u64) -> Arc<str> {
+    let span = number.max(1);
+    let given = event.traceparent.as_deref().and_then(|text| {
+        let mut parts = text.split('-').skip(1);
+        Some((parts.next()?, parts.nth(1)?))
+    });
+    match given {
+        Some((trace, flags)) => format!("00-{trace}-{span:016x}-{flags}").into(),
+        None => format!("00-{:032x}-{span:016x}-00", u128::from_be_bytes(event.id.0)).into(),
+    }
+}

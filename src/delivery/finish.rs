@@ -1,0 +1,169 @@
+use super::actor::EndpointState;
+use super::attempt::Attempt;
+use crate::ids::Seq;
+use crate::policy::Probe;
+use crate::spool::{DeadReason, HistoryNote, Parked, Settlement};
+use postrider_sink::{FailureClass, Verdict, Wait};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl EndpointState {
+    /// An attempt ended: what it means for the delivery, and what for the endpoint.
+    pub(super) fn on_attempt(&mut self, seq: Seq, probe: bool, revision: u64, attempt: &Attempt) {
+        let result = match attempt.outcome.verdict {
+            Verdict::Delivered => Ok(()),
+            Verdict::Failed { class, .. } => Err(class),
+            Verdict::Suspend | Verdict::Reject => Err(FailureClass::HttpError),
+            Verdict::Blocked => return self.on_blocked(seq, probe, &attempt.outcome.reason),
+        };
+        self.args.metrics.attempt(result, attempt.took);
+        self.hold.blocked_until = None;
+        if result.is_err() {
+            self.problem(&attempt.outcome.reason);
+        }
+        match attempt.outcome.verdict {
+            Verdict::Delivered => {
+                self.judge(probe, Some(true), Probe::Succeeded);
+                self.deliver(seq, attempt);
+            }
+            Verdict::Failed { breaker, wait, .. } => {
+                let told_to_wait = matches!(wait, Wait::Endpoint(_));
+                // A failure about this event only still shows that the endpoint answers.
+                let finding = match (breaker, told_to_wait) {
+                    (true, _) => Probe::Failed,
+                    (false, true) => Probe::Inconclusive,
+                    (false, false) => Probe::Succeeded,
+                };
+                self.judge(probe, breaker.then_some(false), finding);
+                self.wait(wait);
+                if probe && finding != Probe::Succeeded {
+                    self.window.release(seq);
+                } else {
+                    self.retry(seq, wait, attempt);
+                }
+            }
+            Verdict::Suspend if revision != self.revision => {
+                // What is gone is the destination of before: the one of now is asked at once.
+                self.judge(probe, None, Probe::Inconclusive);
+                self.window.release(seq);
+            }
+            Verdict::Suspend => {
+                self.judge(probe, None, Probe::Inconclusive);
+                self.suspend();
+                self.bury(seq, DeadReason::Gone, &attempt.outcome.reason, Some(attempt));
+            }
+            Verdict::Reject => {
+                self.judge(probe, None, Probe::Succeeded);
+                self.bury(seq, DeadReason::Rejected, &attempt.outcome.reason, Some(attempt));
+            }
+            Verdict::Blocked => {}
+        }
+    }
+
+    /// Ends a delivery that is in flight as dead.
+    pub(super) fn bury(&mut self, seq: Seq, reason: DeadReason, text: &str, attempt: Option<&Attempt>) {
+        self.args.metrics.dead(reason.as_str());
+        self.settle(seq, Err(reason), text, attempt);
+    }
+
+    /// Nothing was sent: the delivery is as it was, and the endpoint is looked at again in a minute.
+    fn on_blocked(&mut self, seq: Seq, probe: bool, reason: &str) {
+        self.judge(probe, None, Probe::Inconclusive);
+        self.window.release(seq);
+        if self.hold.blocked_until.is_none() {
+            let name = &self.args.spec.identity.name;
+            tracing::warn!(endpoint = %name, %reason, "blocked: its deliveries are held");
+        }
+        self.problem(reason);
+        self.hold.blocked_until = Some(self.args.clock.now() + super::hold::Hold::LOOK_AGAIN);
+    }
+
+    fn judge(&mut self, probe: bool, counted: Option<bool>, finding: Probe) {
+        let now = self.args.clock.now();
+        let transition = if probe {
+            self.breaker.probed(finding, now)
+        } else {
+            counted.and_then(|success| self.breaker.record(success, now))
+        };
+        self.count(transition);
+    }
+
+    fn deliver(&mut self, seq: Seq, attempt: &Attempt) {
+        let accepted = self.held.get(&seq).and_then(|held| Some(held.event.as_ref()?.accepted_ms));
+        let age = crate::clock::unix_ms(&*self.args.clock).saturating_sub(accepted.unwrap_or_default());
+        self.args.metrics.delivered(Duration::from_millis(age));
+        self.settle(seq, Ok(()), "", Some(attempt));
+    }
+
+    fn settle(&mut self, seq: Seq, result: Result<(), DeadReason>, text: &str, attempt: Option<&Attempt>) {
+        self.window.settle(seq);
+        let spent = self.let_go(seq).map_or(0, |held| held.attempts);
+        let Some(lease) = &self.lease else { return };
+        let note = HistoryNote {
+            attempts: spent + u32::from(attempt.is_some()),
+            ended_ms: crate::clock::unix_ms(&*self.args.clock),
+            took_us: attempt.map_or(0, |a| u32::try_from(a.took.as_micros()).unwrap_or(u32::MAX)),
+            status: attempt.and_then(|attempt| attempt.timings.status),
+            reason: if text.is_empty() { Arc::clone(&self.nothing) } else { text.into() },
+            generation: self.args.generation,
+        };
+        let next = self.cursor.map_or(Seq(0), |cursor| Seq(cursor.0.saturating_add(1)));
+        let low = self.window.low().unwrap_or(next);
+        self.args.spool.settle(lease, seq, Settlement { result, note, low });
+    }
+
+    fn retry(&mut self, seq: Seq, wait: Wait, attempt: &Attempt) {
+        let Some(held) = self.held.get_mut(&seq) else { return };
+        let Some(event) = held.event.clone() else { return };
+        let retry = &self.args.spec.delivery.retry;
+        let attempts = held.attempts + 1;
+        let Some(scheduled) = retry.wait_after(attempts, self.args.chance.draw()) else {
+            return self.bury(seq, DeadReason::Exhausted, &attempt.outcome.reason, Some(attempt));
+        };
+        held.attempts = attempts;
+        let asked = match wait {
+            Wait::None => Duration::ZERO,
+            Wait::Delivery(wait) | Wait::Endpoint(wait) => wait,
+        };
+        let now_ms = crate::clock::unix_ms(&*self.args.clock);
+        // At the latest when it is too old: then it is looked at once more, and is dead.
+        let age = Duration::from_millis(now_ms.saturating_sub(event.accepted_ms));
+        let left = retry.max_age.saturating_sub(age) + Duration::from_millis(1);
+        let wait = scheduled.max(asked).min(left);
+        let due_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        if let Some(lease) = &self.lease {
+            self.args.spool.park(lease, Parked { seq, key: event.key(), due_ms, attempts });
+        }
+        self.args.metrics.retry_scheduled();
+        self.window.park(seq, self.args.clock.now() + wait);
+        self.drop_body(seq);
+        let behind: Vec<Seq> = self.window.behind(seq).collect();
+        for seq in behind {
+            self.drop_body(seq);
+        }
+    }
+
+    /// The destination asked the whole endpoint to wait.
+    fn wait(&mut self, wait: Wait) {
+        let Wait::Endpoint(wait) = wait else { return };
+        let until = self.args.clock.now() + wait;
+        if self.hold.wait_until.is_some_and(|earlier| earlier >= until) {
+            return;
+        }
+        self.hold.wait_until = Some(until);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = crate::clock::unix_ms(&*self.args.clock).saturating_add(wait_ms);
+        self.remembered.wait_until_ms = Some(until_ms);
+        self.remember();
+        tracing::info!(endpoint = %self.args.spec.identity.name, ?wait, "told to wait: its deliveries are held");
+    }
+
+    /// The destination is gone: until a person acts, or it is another one.
+    fn suspend(&mut self) {
+        self.hold.suspended = true;
+        let fingerprint = self.args.spec.fingerprint().unwrap_or_default();
+        self.remembered.suspended = Some((crate::clock::unix_ms(&*self.args.clock), fingerprint));
+        self.remember();
+        tracing::warn!(endpoint = %self.args.spec.identity.name, "gone (410): its deliveries are held until it is resumed or its destination changes");
+    }
+}

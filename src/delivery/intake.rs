@@ -1,0 +1,210 @@
+use super::actor::{EndpointMessage, EndpointState, Held};
+use super::hold::{Gate, Hold};
+use crate::ids::Seq;
+use crate::spool::{Lease, Parked, Pending, ReadLimit, SpoolError, StoredEvent, Wake};
+use ractor::ActorRef;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Deliveries in the window for every slot: enough to keep the slots busy while the next are read.
+const DEPTH: usize = 4;
+/// Never fewer than these.
+const SHALLOWEST: usize = 64;
+/// Bytes of bodies one endpoint holds, beyond the first.
+const MOST_BYTES: usize = 1 << 20;
+
+impl EndpointState {
+    /// The lease is here: the parked ones first, since they decide what may not pass.
+    pub(super) fn on_booted(&mut self, (lease, parked): (Lease, Vec<Parked>)) {
+        self.lease = Some(lease);
+        let (now, now_ms) = (self.args.clock.now(), crate::clock::unix_ms(&*self.args.clock));
+        let longest = self.args.spec.delivery.retry.schedule.iter().max().copied().unwrap_or_default() * 2;
+        for Parked { seq, key, due_ms, attempts } in parked {
+            // Never longer than the schedule could have said, whatever the clock did in between.
+            let left =
+                Duration::from_millis(due_ms.saturating_sub(now_ms)).min(longest.max(Hold::LOOK_AGAIN));
+            self.window.add(seq, key, Some(now + left));
+            self.held.insert(seq, Held { event: None, attempts });
+        }
+        // Whatever else waits is in the spool only.
+        self.args.shared.miss(Seq(0));
+    }
+
+    /// Whether nothing waits in the spool beyond what was taken in.
+    pub(super) fn caught_up(&self) -> bool {
+        self.args.shared.missed().is_none_or(|missed| self.cursor.is_some_and(|cursor| cursor >= missed))
+    }
+
+    pub(super) fn on_wake(&mut self, wake: Wake) {
+        self.seen += 1;
+        let Some(last) = wake.events.last().map(|event| event.seq) else { return };
+        self.args.shared.mailbox().fetch_sub(wake.events.len(), Ordering::AcqRel);
+        let gapless = self.lease.is_some()
+            && !self.reading
+            && self.caught_up()
+            && wake.after.is_none_or(|after| self.cursor >= Some(after));
+        let wanted = gapless
+            && self.hold.gate(self.args.clock.now()) == Gate::Open
+            && self.breaker.is_closed()
+            && self.has_room(wake.events.len());
+        if !wanted {
+            self.args.shared.miss(last);
+            return;
+        }
+        for event in wake.events {
+            self.take_in(event);
+        }
+    }
+
+    pub(super) fn on_read(
+        &mut self,
+        target: Option<Seq>,
+        asked: usize,
+        result: Result<Vec<Pending>, SpoolError>,
+    ) -> Result<(), SpoolError> {
+        self.reading = false;
+        let Some(read) = self.unless_failing(result)? else { return Ok(()) };
+        let complete = read.len() < asked;
+        for pending in read {
+            match pending.parked {
+                Some(_) => self.cursor = self.cursor.max(Some(pending.event.seq)),
+                None => self.take_in(pending.event),
+            }
+        }
+        if complete {
+            // There is nothing more up to what was missed by then.
+            self.cursor = self.cursor.max(target);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_fetched(
+        &mut self,
+        asked: &[Seq],
+        result: Result<Vec<Pending>, SpoolError>,
+    ) -> Result<(), SpoolError> {
+        self.fetching = false;
+        let Some(fetched) = self.unless_failing(result)? else { return Ok(()) };
+        for pending in &fetched {
+            if let Some(held) = self.held.get_mut(&pending.event.seq) {
+                self.held_bytes += if held.event.is_none() { pending.event.body.len() } else { 0 };
+                held.event = Some(Arc::clone(&pending.event));
+            }
+        }
+        for seq in asked {
+            if !fetched.iter().any(|pending| pending.event.seq == *seq) {
+                // It was settled without us: by a budget, or it could not be read any more.
+                self.let_go(*seq);
+                self.window.settle(*seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads more when there is room, and the bodies that are wanted next.
+    pub(super) fn feed(&mut self, myself: &ActorRef<EndpointMessage>, now: Instant) {
+        let Some(lease) = &self.lease else { return };
+        if self.hold.read_again.is_some_and(|again| again > now) || self.hold.draining {
+            return;
+        }
+        let probing = !self.breaker.is_closed();
+        let room = self.window.room(self.slots_held()).slots;
+        // While it may not send, one delivery is enough to probe with.
+        let wanted = if probing && !self.window.is_empty() { 0 } else { room };
+        if let Some(count) = NonZeroUsize::new(wanted).filter(|_| {
+            !self.reading && !self.caught_up() && self.held_bytes < MOST_BYTES && self.may_send_some_day()
+        }) {
+            self.reading = true;
+            let target = self.args.shared.missed();
+            let limit = ReadLimit { count, bytes: MOST_BYTES };
+            let read = self.args.spool.read(lease, self.cursor, limit);
+            let myself = myself.clone();
+            self.tasks.spawn(async move {
+                let result = read.await;
+                // A read that ended by its bytes says nothing about what comes after.
+                let bytes: usize = result.iter().flatten().map(|pending| pending.event.body.len()).sum();
+                let asked = if bytes >= MOST_BYTES { 0 } else { count.get() };
+                drop(myself.cast(EndpointMessage::ReadFinished { target, asked, result }));
+            });
+        }
+        let missing = self.missing();
+        if !self.fetching && !missing.is_empty() {
+            self.fetching = true;
+            let fetch = self.args.spool.fetch(lease, missing.clone());
+            let myself = myself.clone();
+            self.tasks.spawn(async move {
+                let result = fetch.await;
+                drop(myself.cast(EndpointMessage::Fetched { asked: missing, result }));
+            });
+        }
+    }
+
+    /// Lets the body go; it is read again when it is wanted.
+    pub(super) fn drop_body(&mut self, seq: Seq) {
+        if let Some(event) = self.held.get_mut(&seq).and_then(|held| held.event.take()) {
+            self.held_bytes = self.held_bytes.saturating_sub(event.body.len());
+        }
+    }
+
+    /// Forgets a delivery.
+    pub(super) fn let_go(&mut self, seq: Seq) -> Option<Held> {
+        self.drop_body(seq);
+        self.held.remove(&seq)
+    }
+
+    fn take_in(&mut self, event: Arc<StoredEvent>) {
+        let seq = event.seq;
+        self.cursor = self.cursor.max(Some(seq));
+        if self.window.contains(seq) {
+            return;
+        }
+        self.window.add(seq, event.key(), None);
+        self.held_bytes += event.body.len();
+        self.held.insert(seq, Held { event: Some(event), attempts: 0 });
+    }
+
+    /// The deliveries to attempt next whose bodies are not here.
+    fn missing(&self) -> Vec<Seq> {
+        if self.sink.is_none() || self.hold.gate(self.args.clock.now()) != Gate::Open {
+            return self.probe_body();
+        }
+        if !self.breaker.is_closed() {
+            return self.probe_body();
+        }
+        let slots = self.args.spec.delivery.concurrency.get();
+        let lacking = |seq: &Seq| self.held.get(seq).is_some_and(|held| held.event.is_none());
+        self.window.upcoming().take(slots * 2).filter(lacking).take(slots).collect()
+    }
+
+    fn probe_body(&self) -> Vec<Seq> {
+        let oldest = self.window.oldest().filter(|_| self.may_send_some_day());
+        oldest.filter(|seq| self.held.get(seq).is_some_and(|held| held.event.is_none())).into_iter().collect()
+    }
+
+    fn may_send_some_day(&self) -> bool {
+        self.hold.gate(self.args.clock.now()) != Gate::Shut(None)
+    }
+
+    fn slots_held(&self) -> usize {
+        (self.args.spec.delivery.concurrency.get() * DEPTH).max(SHALLOWEST)
+    }
+
+    fn has_room(&self, count: usize) -> bool {
+        self.window.room(self.slots_held()).slots >= count && self.held_bytes < MOST_BYTES
+    }
+
+    /// A store that fails is asked again a second later; a lease that was taken over ends this actor.
+    fn unless_failing<T>(&mut self, result: Result<T, SpoolError>) -> Result<Option<T>, SpoolError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(SpoolError::Store(reason)) => {
+                tracing::warn!(endpoint = %self.args.spec.identity.name, %reason, "cannot read the spool");
+                self.hold.read_again = Some(self.args.clock.now() + Duration::from_secs(1));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

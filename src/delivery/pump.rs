@@ -1,0 +1,139 @@
+use super::actor::{EndpointMessage, EndpointState};
+use super::attempt::{attempt, delivery};
+use super::hold::Gate;
+use crate::ids::Seq;
+use crate::policy::Admission;
+use crate::spool::DeadReason;
+use ractor::ActorRef;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl EndpointState {
+    /// Starts what may start, asks for what is missing, and arms the timer for what is due next. Called after every
+    /// message: whatever changed, this is the one place that acts on it.
+    pub(super) fn pump(&mut self, myself: &ActorRef<EndpointMessage>) {
+        let now = self.args.clock.now();
+        self.window.wake_due(now);
+        let mut due = self.start_attempts(myself, now);
+        self.feed(myself, now);
+        if self.hold.draining && self.window.in_flight() == 0 {
+            myself.stop(Some("drained".to_owned()));
+        }
+        let again = [self.window.next_due(), self.hold.invalid_until, self.hold.read_again];
+        due.extend(again.into_iter().flatten().filter(|at| *at > now));
+        due.extend(self.retire_when_idle(now));
+        if self.hold.invalid_until.is_some_and(|at| at <= now) {
+            self.hold.invalid_until = None;
+            self.revision += 1;
+            self.build_sink(myself);
+        }
+        self.arm(myself, now, due.into_iter().min());
+        debug_assert!(cfg!(not(test)) || self.window.check());
+        self.publish_condition(self.hold.condition(self.breaker.is_closed(), now));
+    }
+
+    /// Starts attempts until something keeps it from starting more; returns when to look again because of that.
+    fn start_attempts(&mut self, myself: &ActorRef<EndpointMessage>, now: Instant) -> Vec<Instant> {
+        if self.sink.is_none() || self.lease.is_none() {
+            return Vec::new();
+        }
+        loop {
+            let most = match self.hold.gate(now) {
+                Gate::Shut(until) => return until.into_iter().collect(),
+                Gate::OneAtATime => 1,
+                Gate::Open => self.breaker.slots(self.args.spec.delivery.concurrency.get()),
+            };
+            if self.window.in_flight() >= most || !self.may_be_repeated() {
+                return Vec::new();
+            }
+            let probing = !self.breaker.is_closed();
+            let Some(seq) = self.candidate(probing) else { return Vec::new() };
+            if self.expire(seq) {
+                continue;
+            }
+            if let Some(Err(wait)) = self.rate.as_mut().map(|rate| rate.take(now, 1)) {
+                return vec![now + wait];
+            }
+            let (admission, transition) = self.breaker.admit(now);
+            self.count(transition);
+            match admission {
+                Admission::Go => self.start(myself, seq, false),
+                Admission::Probe => self.start(myself, seq, true),
+                Admission::Until(until) => return vec![until],
+                Admission::Probing => return Vec::new(),
+            }
+        }
+    }
+
+    /// Whether one more attempt still leaves no more to be repeated after a kill than there are slots. If not, the
+    /// spool's next commit wakes us.
+    fn may_be_repeated(&self) -> bool {
+        let Some(lease) = &self.lease else { return false };
+        let fits = || {
+            let at_risk = self.window.in_flight() + lease.unwritten.count();
+            at_risk < self.args.spec.delivery.concurrency.get()
+        };
+        if fits() {
+            return true;
+        }
+        lease.unwritten.starve();
+        fits()
+    }
+
+    /// The delivery to attempt: its body must be here.
+    fn candidate(&self, probing: bool) -> Option<Seq> {
+        let has_body = |seq: &Seq| self.held.get(seq).is_some_and(|held| held.event.is_some());
+        if probing {
+            return self.window.oldest().filter(has_body);
+        }
+        let slots = self.args.spec.delivery.concurrency.get();
+        self.window.upcoming().take(slots * 2).find(has_body)
+    }
+
+    /// A delivery older than `max_age` is dead.
+    fn expire(&mut self, seq: Seq) -> bool {
+        let Some(held) = self.held.get(&seq) else { return false };
+        let Some(event) = &held.event else { return false };
+        let age = crate::clock::unix_ms(&*self.args.clock).saturating_sub(event.accepted_ms);
+        if Duration::from_millis(age) <= self.args.spec.delivery.retry.max_age {
+            return false;
+        }
+        self.window.start(seq);
+        self.bury(seq, DeadReason::Expired, "older than max_age", None);
+        true
+    }
+
+    fn start(&mut self, myself: &ActorRef<EndpointMessage>, seq: Seq, probe: bool) {
+        let (Some(sink), Some(held)) = (self.sink.clone(), self.held.get(&seq)) else { return };
+        let Some(event) = held.event.as_ref() else { return };
+        let sending = delivery(event, held.attempts + 1, &*self.args.chance);
+        self.window.start(seq);
+        let (deadline, revision) = (self.args.spec.delivery.timeout, self.revision);
+        let (clock, myself) = (Arc::clone(&self.args.clock), myself.clone());
+        let tracked = self.args.attempts.token();
+        self.tasks.spawn(async move {
+            let attempt = attempt(&*sink, &sending, deadline, &*clock).await;
+            drop(tracked);
+            drop(myself.cast(EndpointMessage::AttemptFinished { seq, probe, revision, attempt }));
+        });
+    }
+
+    /// One timer, for whatever is due first. It is left alone when it fires early enough already.
+    fn arm(&mut self, myself: &ActorRef<EndpointMessage>, now: Instant, due: Option<Instant>) {
+        let Some(due) = due else {
+            self.timer = None;
+            return;
+        };
+        if self.timer.as_ref().is_some_and(|(armed, _)| *armed <= due && *armed > now) {
+            return;
+        }
+        let wait = due.saturating_duration_since(now).max(Duration::from_millis(1));
+        let myself = myself.clone();
+        #[expect(clippy::disallowed_methods, reason = "the handle aborts it when the state goes")]
+        let handle = tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            drop(myself.cast(EndpointMessage::TimerDue));
+        });
+        self.timer = Some((due, tokio_util::task::AbortOnDropHandle::new(handle)));
+    }
+}

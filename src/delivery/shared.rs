@@ -1,0 +1,147 @@
+use crate::ids::Seq;
+use crate::spool::EndpointState;
+use crate::table::Lifecycle;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What an endpoint lets others see, and what they leave for it: no message, no lock on the hot path.
+#[derive(Debug, Default)]
+pub struct EndpointShared {
+    condition: AtomicU8,
+    in_flight: AtomicUsize,
+    mailbox: AtomicUsize,
+    missed: AtomicU64,
+    problem: Mutex<Option<Problem>>,
+}
+
+/// What went wrong last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// One line for people, without secrets.
+    pub reason: Arc<str>,
+}
+
+/// What an endpoint does with its deliveries; the `state` label of `postrider_endpoint_state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// They are sent.
+    #[default]
+    Active,
+    /// It is a draft: nothing is collected.
+    Draft,
+    /// A person paused it: they are held.
+    Paused,
+    /// Its breaker is open: they are held, and it is probed.
+    Open,
+    /// Its destination asked to wait.
+    Waiting,
+    /// Its destination said that it is gone: they are held until a person acts.
+    Gone,
+    /// The address guard refuses its destination.
+    Blocked,
+    /// Its sink cannot be built.
+    Invalid,
+    /// Its file is missing: they are held for a while.
+    Removed,
+    /// Its actor failed too often.
+    Parked,
+}
+
+impl Condition {
+    const ALL: [Self; 10] = [
+        Self::Active,
+        Self::Draft,
+        Self::Paused,
+        Self::Open,
+        Self::Waiting,
+        Self::Gone,
+        Self::Blocked,
+        Self::Invalid,
+        Self::Removed,
+        Self::Parked,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Draft => "draft",
+            Self::Paused => "paused",
+            Self::Open => "open",
+            Self::Waiting => "waiting",
+            Self::Gone => "gone",
+            Self::Blocked => "blocked",
+            Self::Invalid => "invalid",
+            Self::Removed => "removed",
+            Self::Parked => "parked",
+        }
+    }
+
+    /// That of an endpoint without an actor.
+    #[must_use]
+    pub fn at_rest(lifecycle: Lifecycle, state: &EndpointState, now_ms: u64) -> Self {
+        match lifecycle {
+            Lifecycle::Draft => Self::Draft,
+            Lifecycle::Paused => Self::Paused,
+            Lifecycle::Active if state.suspended.is_some() => Self::Gone,
+            Lifecycle::Active if state.wait_until_ms.is_some_and(|until| until > now_ms) => Self::Waiting,
+            Lifecycle::Active => Self::Active,
+        }
+    }
+}
+
+impl EndpointShared {
+    /// What it does with its deliveries.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        Condition::ALL.get(usize::from(self.condition.load(Ordering::Relaxed))).copied().unwrap_or_default()
+    }
+
+    /// It does something else with them from now on.
+    pub fn set_condition(&self, condition: Condition) {
+        let position = Condition::ALL.iter().position(|known| *known == condition).unwrap_or_default();
+        self.condition.store(u8::try_from(position).unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// Attempts under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// So many attempts are under way.
+    pub fn set_in_flight(&self, count: usize) {
+        self.in_flight.store(count, Ordering::Relaxed);
+    }
+
+    /// What went wrong last.
+    #[must_use]
+    pub fn problem(&self) -> Option<Problem> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Something went wrong, or (none) went well again.
+    pub fn set_problem(&self, problem: Option<Problem>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// Deliveries that are in the mailbox with their bodies.
+    pub(super) fn mailbox(&self) -> &AtomicUsize {
+        &self.mailbox
+    }
+
+    /// Up to which delivery the actor was not handed everything, so that it must read the spool.
+    #[must_use]
+    pub fn missed(&self) -> Option<Seq> {
+        self.missed.load(Ordering::Acquire).checked_sub(1).map(Seq)
+    }
+
+    /// Everything up to this delivery is in the spool only. True: that is news.
+    pub fn miss(&self, seq: Seq) -> bool {
+        let before = self.missed.fetch_max(seq.0.saturating_add(1), Ordering::AcqRel);
+        before <= seq.0
+    }
+}

@@ -1,0 +1,41 @@
+use crate::spool::DedupKey;
+use bytes::Bytes;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+/// The body as subscribers get it: compact, `data` byte for byte as the publisher wrote it; only where it has no
+/// `details` is an empty one put before its closing brace. `timestamp` is a JSON string, `data` an object that has
+/// a member.
+pub(super) fn body(event: &str, timestamp: &str, data: &str, has_details: bool) -> Bytes {
+    let mut body = Vec::with_capacity(event.len() + timestamp.len() + data.len() + 64);
+    body.extend_from_slice(br#"{"event":"#);
+    // A string always has a JSON form, and a vector takes it.
+    let _ = serde_json::to_writer(&mut body, event);
+    body.extend_from_slice(br#","timestamp":"#);
+    body.extend_from_slice(timestamp.as_bytes());
+    body.extend_from_slice(br#","data":"#);
+    match data.strip_suffix('}') {
+        Some(open) if !has_details => {
+            body.extend_from_slice(open.as_bytes());
+            body.extend_from_slice(br#","details":{}}"#);
+        }
+        _ => body.extend_from_slice(data.as_bytes()),
+    }
+    body.push(b'}');
+    body.into()
+}
+
+/// What makes a repeat recognisable: the publisher with its own id, and everything it said, as it wrote it.
+pub(super) fn dedup(publisher: &str, id: &str, said: [Option<&str>; 5]) -> DedupKey {
+    let mut name = Vec::with_capacity(publisher.len() + 1 + id.len());
+    name.extend_from_slice(publisher.as_bytes());
+    name.push(0);
+    name.extend_from_slice(id.as_bytes());
+    let mut content = Xxh3::new();
+    for part in said {
+        // A length before each part: two ways to cut the same bytes must differ, and nothing is not empty.
+        let length = part.map_or(u64::MAX, |part| u64::try_from(part.len()).unwrap_or(u64::MAX));
+        content.update(&length.to_le_bytes());
+        content.update(part.unwrap_or_default().as_bytes());
+    }
+    DedupKey { key: xxh3_128(&name).to_le_bytes(), content: content.digest() }
+}

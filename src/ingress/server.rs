@@ -1,0 +1,102 @@
+use super::Shared;
+use super::serve::serve_connection;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// The first wait after `accept` failed for want of descriptors or memory, and the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Accepts connections until `shutdown`, then waits for those there are. Dropping the future drops them all.
+pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, shutdown: CancellationToken) {
+    let peers = Arc::new(Peers::default());
+    let mut connections = JoinSet::new();
+    let mut wait = None;
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = accept(&listener, wait) => match accepted {
+                Ok((stream, peer)) => {
+                    wait = None;
+                    if connections.len() >= shared.limits.connections {
+                        continue;
+                    }
+                    let Some(place) = peers.enter(peer.ip(), shared.limits.connections_per_ip) else { continue };
+                    // Answers are small and are waited for. Without it they only come later.
+                    let _ = stream.set_nodelay(true);
+                    let (shared, shutdown) = (shared.clone(), shutdown.clone());
+                    connections.spawn(async move {
+                        serve_connection(stream, shared, shutdown).await;
+                        drop(place);
+                    });
+                }
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
+                    if wait.is_none() {
+                        tracing::warn!(%error, "cannot accept connections of publishers; trying on");
+                    }
+                    wait = Some(wait.map_or(FIRST_WAIT, |wait: Duration| (wait * 2).min(LONGEST_WAIT)));
+                }
+            },
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn accept(listener: &TcpListener, wait: Option<Duration>) -> io::Result<(TcpStream, SocketAddr)> {
+    if let Some(wait) = wait {
+        sleep(wait).await;
+    }
+    listener.accept().await
+}
+
+/// Whether it is about one connection that is gone already, and the next may be accepted at once.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused | K::Interrupted)
+}
+
+/// How many connections each address has.
+#[derive(Debug, Default)]
+struct Peers(Mutex<HashMap<IpAddr, usize>>);
+
+/// The place of one connection among those of its address.
+struct Place {
+    peers: Arc<Peers>,
+    ip: IpAddr,
+}
+
+impl Peers {
+    /// A place, if the address has fewer than `max` connections.
+    fn enter(self: &Arc<Self>, ip: IpAddr, max: usize) -> Option<Place> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(ip).or_default();
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(Place { peers: self.clone(), ip })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.ip);
+            }
+        }
+    }
+}

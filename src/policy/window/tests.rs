@@ -1,0 +1,166 @@
+use super::*;
+use proptest::prelude::*;
+use std::time::Duration;
+
+const A: MessageKey = MessageKey(1);
+const B: MessageKey = MessageKey(2);
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn window(ordering: Ordering, items: &[(u64, MessageKey)]) -> Window {
+    let mut window = Window::new(ordering);
+    for (seq, key) in items {
+        window.add(Seq(*seq), *key, None);
+    }
+    window
+}
+
+#[test]
+fn deliveries_of_one_message_go_one_after_another_and_others_pass_them() {
+    let mut window = window(Ordering::Message, &[(1, A), (2, A), (3, B)]);
+    assert_eq!(window.upcoming().collect::<Vec<_>>(), [Seq(1), Seq(3)]);
+    window.start(Seq(1));
+    window.park(Seq(1), start() + Duration::from_secs(5));
+    assert_eq!(window.next(), Some(Seq(3)), "the second of message A waits behind the parked first");
+    window.wake_due(start() + Duration::from_secs(6));
+    window.start(Seq(1));
+    window.settle(Seq(1));
+    assert_eq!(window.next(), Some(Seq(2)));
+    assert!(window.check());
+}
+
+#[test]
+fn a_whole_endpoint_in_order_waits_for_its_first() {
+    let mut window = window(Ordering::Endpoint, &[(1, A), (2, B)]);
+    window.start(Seq(1));
+    assert_eq!(window.next(), None);
+    window.settle(Seq(1));
+    assert_eq!(window.next(), Some(Seq(2)));
+}
+
+#[test]
+fn without_order_nothing_waits() {
+    let window = window(Ordering::None, &[(1, A), (2, A)]);
+    assert_eq!(window.upcoming().count(), 2);
+}
+
+#[test]
+fn neither_a_parked_delivery_nor_what_is_behind_it_holds_a_slot() {
+    let mut window = window(Ordering::Message, &[(1, A), (2, A), (3, A), (4, B)]);
+    assert_eq!(window.room(8).slots, 4);
+    window.start(Seq(1));
+    window.park(Seq(1), start());
+    assert_eq!(window.room(8).slots, 7);
+    assert_eq!(window.behind(Seq(1)).collect::<Vec<_>>(), [Seq(2), Seq(3)]);
+}
+
+#[test]
+fn ten_thousand_parked_are_the_most() {
+    let mut window = Window::new(Ordering::Message);
+    for seq in 0..10_000 {
+        window.add(Seq(seq), MessageKey(seq), Some(start()));
+    }
+    assert_eq!(window.room(64).slots, 0);
+    window.settle(Seq(7));
+    assert_eq!(window.room(64).slots, 64);
+}
+
+#[test]
+fn a_probe_takes_the_oldest_due_or_not() {
+    let mut window = Window::new(Ordering::Message);
+    window.add(Seq(1), A, Some(start() + Duration::from_secs(3600)));
+    window.add(Seq(2), B, None);
+    assert_eq!(window.oldest(), Some(Seq(1)));
+    window.start(Seq(1));
+    window.release(Seq(1));
+    assert_eq!(window.next(), Some(Seq(2)), "a probe that spent nothing is parked as before");
+    assert_eq!(window.next_due(), Some(window.next_due().unwrap()));
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Add(u8, bool),
+    Start,
+    Settle(u8),
+    Park(u8),
+    Release(u8),
+    Wake,
+    Reorder(u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0u8..5, prop::bool::weighted(0.2)).prop_map(|(key, parked)| Step::Add(key, parked)),
+        6 => Just(Step::Start),
+        3 => any::<u8>().prop_map(Step::Settle),
+        3 => any::<u8>().prop_map(Step::Park),
+        1 => any::<u8>().prop_map(Step::Release),
+        2 => Just(Step::Wake),
+        1 => (0u8..3).prop_map(Step::Reorder),
+    ];
+    prop::collection::vec(step, 1..300)
+}
+
+fn order(number: u8) -> Ordering {
+    [Ordering::Message, Ordering::Endpoint, Ordering::None][usize::from(number % 3)]
+}
+
+proptest! {
+    #[test]
+    fn order_per_message_holds_and_nothing_is_stuck(first in 0u8..3, steps in steps()) {
+        let mut now = start();
+        let mut ordering = order(first);
+        let mut window = Window::new(ordering);
+        let mut keys: BTreeMap<Seq, MessageKey> = BTreeMap::new();
+        let mut flying: Vec<Seq> = Vec::new();
+        let mut next = 0;
+        for step in steps {
+            let pick = |n: u8, flying: &[Seq]| (!flying.is_empty()).then(|| usize::from(n) % flying.len());
+            match step {
+                Step::Add(key, parked) => {
+                    next += 1;
+                    let key = MessageKey(u64::from(key));
+                    window.add(Seq(next), key, parked.then(|| now + Duration::from_secs(3)));
+                    keys.insert(Seq(next), key);
+                }
+                Step::Start => if let Some(seq) = window.next() {
+                    let key = keys[&seq];
+                    match ordering {
+                        Ordering::Message => {
+                            prop_assert!(keys.iter().all(|(other, k)| *other >= seq || *k != key || flying.contains(other)));
+                        }
+                        Ordering::Endpoint => prop_assert!(keys.keys().all(|other| *other >= seq || flying.contains(other))),
+                        Ordering::None => {}
+                    }
+                    window.start(seq);
+                    flying.push(seq);
+                },
+                Step::Settle(n) => if let Some(at) = pick(n, &flying) {
+                    let seq = flying.remove(at);
+                    keys.remove(&seq);
+                    window.settle(seq);
+                },
+                Step::Park(n) => if let Some(at) = pick(n, &flying) {
+                    window.park(flying.remove(at), now + Duration::from_secs(5));
+                },
+                Step::Release(n) => if let Some(at) = pick(n, &flying) {
+                    window.release(flying.remove(at));
+                },
+                Step::Wake => { now += Duration::from_secs(4); window.wake_due(now); }
+                Step::Reorder(n) => { ordering = order(n); window.reorder(ordering); }
+            }
+            prop_assert!(window.check(), "{window:?}");
+            prop_assert_eq!(window.in_flight(), flying.len());
+        }
+        now += Duration::from_secs(60);
+        for _ in 0..=keys.len() * 2 + flying.len() {
+            window.wake_due(now);
+            for seq in flying.drain(..) { window.settle(seq); }
+            if let Some(seq) = window.next() { window.start(seq); flying.push(seq); }
+        }
+        prop_assert!(window.is_empty(), "{window:?}");
+    }
+}

@@ -1,0 +1,210 @@
+use super::children::Children;
+use super::directory::Directory;
+use super::handle::Submission;
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::config::DaemonConfig;
+use crate::ids::{EndpointUid, Generation};
+use crate::metrics::Metrics;
+use crate::net::Network;
+use crate::spool::{Append, Spool, SpoolEvent};
+use crate::table::{Entry, Table};
+use arc_swap::ArcSwap;
+use metrics::Counter;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Matches, numbers, supervises.
+pub(super) struct RouterActor;
+
+/// What the router is started with.
+pub struct RouterDeps {
+    /// Where it publishes the table.
+    pub table: Arc<ArcSwap<Table>>,
+    /// Where it says what can be seen of the endpoints.
+    pub directory: Arc<Directory>,
+    /// Where events are stored.
+    pub spool: Arc<dyn Spool>,
+    /// The way out for sinks.
+    pub network: Arc<Network>,
+    /// `postrider/VERSION`.
+    pub user_agent: Arc<str>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter and span ids.
+    pub chance: Arc<dyn Chance>,
+    /// The series.
+    pub metrics: Metrics,
+}
+
+/// What the router is told.
+pub enum RouterMessage {
+    /// Events came in.
+    Submit(Submission),
+    /// The spool says something by itself.
+    Spool(SpoolEvent),
+    /// Another configuration is to be put in force.
+    Publish {
+        /// The daemon's part.
+        daemon: Arc<DaemonConfig>,
+        /// Its endpoints.
+        entries: Vec<Entry>,
+        /// Names whose file is rejected.
+        invalid: Vec<Arc<str>>,
+        /// Answered once it is in force.
+        reply: oneshot::Sender<Generation>,
+    },
+    /// An endpoint's actor has been idle, and has seen so many messages.
+    AskRetire {
+        /// Whose.
+        uid: EndpointUid,
+        /// How many.
+        seen: u64,
+    },
+    /// An endpoint's actor may be started again.
+    RestartDue {
+        /// Whose.
+        uid: EndpointUid,
+    },
+    /// The grace of a removed endpoint may be over.
+    GraceDue {
+        /// Whose.
+        uid: EndpointUid,
+    },
+    /// A person wants an endpoint tried again.
+    Resume {
+        /// Its name.
+        name: Arc<str>,
+        /// Whether there is one.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Start no attempts any more.
+    Drain {
+        /// Answered when none is in flight.
+        reply: oneshot::Sender<()>,
+    },
+    /// Make an endpoint's actor panic.
+    #[cfg(test)]
+    Crash {
+        /// Its name.
+        name: Arc<str>,
+    },
+}
+
+/// Everything the router knows.
+pub(super) struct RouterState {
+    pub(super) deps: RouterDeps,
+    pub(super) children: Children,
+    pub(super) generation: Generation,
+    pub(super) removed_grace: Duration,
+    pub(super) restarts: Counter,
+    pub(super) draining: Option<oneshot::Sender<()>>,
+    pub(super) stopping: bool,
+}
+
+impl Actor for RouterActor {
+    type Msg = RouterMessage;
+    type State = RouterState;
+    type Arguments = RouterDeps;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        deps: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let restarts = deps.metrics.counter(crate::metrics::names::ACTOR_RESTARTS, &[("actor", "endpoint")]);
+        Ok(RouterState {
+            deps,
+            children: Children::default(),
+            generation: Generation(0),
+            removed_grace: Duration::from_secs(3600),
+            restarts,
+            draining: None,
+            stopping: false,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RouterMessage::Submit(submission) => state.submit(submission),
+            RouterMessage::Spool(event) => state.on_spool(&myself, event).await,
+            RouterMessage::Publish { daemon, entries, invalid, reply } => {
+                state.publish(&myself, &daemon, entries, &invalid).await;
+                let _gone = reply.send(state.generation);
+            }
+            RouterMessage::AskRetire { uid, seen } => state.retire(uid, seen),
+            RouterMessage::RestartDue { uid } => state.start_child(&myself, uid).await,
+            RouterMessage::GraceDue { uid } => state.grace_over(&myself, uid),
+            RouterMessage::Resume { name, reply } => {
+                let _gone = reply.send(state.resume(&myself, &name).await);
+            }
+            RouterMessage::Drain { reply } => state.drain(reply),
+            #[cfg(test)]
+            RouterMessage::Crash { name } => state.crash(&name),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(child, error) => {
+                state.child_failed(&myself, child.get_id(), &error.to_string());
+            }
+            SupervisionEvent::ActorTerminated(child, _, reason) => {
+                state.child_ended(&myself, child.get_id(), reason.as_deref());
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        state.drained();
+        Ok(())
+    }
+}
+
+impl RouterState {
+    pub(super) fn now(&self) -> Instant {
+        self.deps.clock.now()
+    }
+
+    fn submit(&self, submission: Submission) {
+        let table = self.deps.table.load();
+        let Submission { mut events, reply, permit } = submission;
+        for event in &mut events {
+            event.generation = table.generation;
+            let matching = table.matching(&event.event, &event.product, event.account.as_deref());
+            event.targets = matching.map(|entry| entry.uid).collect();
+        }
+        self.deps.spool.append(Append { events, reply, permit });
+    }
+
+    async fn on_spool(&mut self, myself: &ActorRef<RouterMessage>, event: SpoolEvent) {
+        match event {
+            SpoolEvent::Committed(committed) => {
+                for wake in committed.wakes {
+                    self.wake(myself, wake).await;
+                }
+            }
+            SpoolEvent::Died { endpoint, reason, count } => {
+                if let Some(child) = self.children.get(endpoint) {
+                    child.metrics.died(reason.as_str(), count);
+                }
+                tracing::warn!(uid = endpoint.0, reason = reason.as_str(), count, "deliveries are dead");
+            }
+            SpoolEvent::Failing(true) => {
+                tracing::error!("the spool fails: events are refused until it works again")
+            }
+            SpoolEvent::Failing(false) => tracing::info!("the spool works again"),
+        }
+    }
+}

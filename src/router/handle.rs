@@ -1,0 +1,134 @@
+use super::actor::{RouterActor, RouterDeps, RouterMessage};
+use super::directory::Directory;
+use crate::config::DaemonConfig;
+use crate::ids::{Generation, Identity};
+use crate::spool::{NewEvent, Receipt, Spool, SpoolError, SpoolEvent};
+use crate::table::{EndpointSpec, Entry, Table};
+use arc_swap::{ArcSwap, Guard};
+use ractor::{Actor, ActorRef, SpawnErr};
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Events of one request, checked, on their way to the table.
+pub struct Submission {
+    /// The events. `targets` is empty and `generation` zero: the router fills them in.
+    pub events: Vec<NewEvent>,
+    /// Answered when all of it is durable, or nothing of it was stored.
+    pub reply: oneshot::Sender<Receipt>,
+    /// The room that admission control gave.
+    pub permit: Option<Box<dyn Any + Send>>,
+}
+
+/// A configuration to be put in force.
+pub struct Publication {
+    /// The daemon's part.
+    pub daemon: Arc<DaemonConfig>,
+    /// Every endpoint that has a version to run.
+    pub endpoints: Vec<Arc<EndpointSpec>>,
+    /// Names whose file is rejected; they run their last good version, if they are among `endpoints`.
+    pub invalid: Vec<Arc<str>>,
+}
+
+/// How to reach the router.
+#[derive(Clone)]
+pub struct RouterHandle {
+    actor: ActorRef<RouterMessage>,
+    table: Arc<ArcSwap<Table>>,
+    directory: Arc<Directory>,
+    spool: Arc<dyn Spool>,
+}
+
+/// A configuration could not be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The endpoints could not be given their numbers.
+    #[error("the spool cannot register the endpoints: {0}")]
+    Spool(#[from] SpoolError),
+    /// The router has stopped.
+    #[error("the router has stopped")]
+    Stopped,
+}
+
+impl RouterHandle {
+    /// Starts the router, with an empty table.
+    ///
+    /// # Errors
+    /// When the actor cannot be spawned.
+    pub async fn start(deps: RouterDeps) -> Result<Self, SpawnErr> {
+        let (table, directory, spool) =
+            (Arc::clone(&deps.table), Arc::clone(&deps.directory), Arc::clone(&deps.spool));
+        #[expect(clippy::disallowed_methods, reason = "the root of the tree; stopped by `stop`")]
+        let (actor, _joined) = Actor::spawn(None, RouterActor, deps).await?;
+        Ok(Self { actor, table, directory, spool })
+    }
+
+    /// The table in force.
+    #[must_use]
+    pub fn table(&self) -> Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    /// What can be seen of the endpoints.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Hands events over. The answer comes through `submission.reply`; a dropped reply means the daemon is stopping.
+    pub fn submit(&self, submission: Submission) {
+        drop(self.actor.cast(RouterMessage::Submit(submission)));
+    }
+
+    /// Passes on what the spool says by itself.
+    pub fn spool_event(&self, event: SpoolEvent) {
+        drop(self.actor.cast(RouterMessage::Spool(event)));
+    }
+
+    /// Puts a configuration in force, between two events. Only the actors of endpoints that changed notice.
+    ///
+    /// # Errors
+    /// When nothing was put in force.
+    pub async fn publish(&self, publication: Publication) -> Result<Generation, PublishError> {
+        let identities: Vec<Identity> =
+            publication.endpoints.iter().map(|spec| spec.identity.clone()).collect();
+        let uids = self.spool.register(identities).await?;
+        let entries = uids
+            .into_iter()
+            .zip(&publication.endpoints)
+            .map(|(uid, spec)| Entry { uid, spec: Arc::clone(spec) });
+        let (reply, answer) = oneshot::channel();
+        let message = RouterMessage::Publish {
+            daemon: Arc::clone(&publication.daemon),
+            entries: entries.collect(),
+            invalid: publication.invalid,
+            reply,
+        };
+        self.actor.cast(message).map_err(|_| PublishError::Stopped)?;
+        answer.await.map_err(|_| PublishError::Stopped)
+    }
+
+    /// A person wants an endpoint tried again at once. False: there is none of that name.
+    pub async fn resume(&self, name: &str) -> bool {
+        let (reply, answer) = oneshot::channel();
+        drop(self.actor.cast(RouterMessage::Resume { name: name.into(), reply }));
+        answer.await.unwrap_or(false)
+    }
+
+    /// Starts no attempts any more, waits for those in flight at most for `grace`, then stops every actor.
+    /// True: all of them had ended by then.
+    pub async fn stop(&self, grace: Duration) -> bool {
+        let (reply, answer) = oneshot::channel();
+        drop(self.actor.cast(RouterMessage::Drain { reply }));
+        let drained = tokio::time::timeout(grace, answer).await.is_ok();
+        let stopped = self.actor.stop_and_wait(None, Some(Duration::from_secs(2)));
+        drained && stopped.await.is_ok()
+    }
+
+    /// Makes the actor of an endpoint panic.
+    #[cfg(test)]
+    pub(crate) fn crash(&self, name: &str) {
+        drop(self.actor.cast(RouterMessage::Crash { name: name.into() }));
+    }
+}

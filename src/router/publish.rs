@@ -1,0 +1,160 @@
+use super::actor::{RouterMessage, RouterState};
+use super::children::{Child, later, orphan};
+use crate::clock::unix_ms;
+use crate::config::DaemonConfig;
+use crate::delivery::Condition;
+use crate::ids::{EndpointUid, Generation};
+use crate::spool::{Backlog, EndpointState};
+use crate::table::{Entry, Table};
+use ractor::ActorRef;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl RouterState {
+    /// Above so many endpoints only those in use have series, and histograms carry no name.
+    pub(super) const MOST_LABELLED: usize = 500;
+
+    /// Puts a configuration in force. Only endpoints that changed notice.
+    pub(super) async fn publish(
+        &mut self,
+        myself: &ActorRef<RouterMessage>,
+        daemon: &DaemonConfig,
+        entries: Vec<Entry>,
+        invalid: &[Arc<str>],
+    ) {
+        self.generation = Generation(self.generation.0 + 1);
+        self.removed_grace = daemon.reload.removed_grace;
+        self.deps.network.set_policy(daemon.network.clone());
+        let table = Arc::new(Table::new(self.generation, daemon.catalogue.clone(), entries));
+        self.deps.table.store(Arc::clone(&table));
+        tracing::debug!(
+            generation = self.generation.0,
+            endpoints = table.entries().len(),
+            invalid = invalid.len(),
+            "published"
+        );
+
+        for uid in self.children.uids() {
+            match table.with_uid(uid) {
+                Some(entry) => self.keep(uid, entry),
+                None => self.miss(myself, uid),
+            }
+        }
+        let first = self.generation == Generation(1);
+        for backlog in if first { self.deps.spool.backlogs() } else { Vec::new() } {
+            self.inherit(myself, &table, backlog).await;
+        }
+        if table.entries().len() <= Self::MOST_LABELLED {
+            for entry in table.entries() {
+                self.adopt(entry.uid);
+            }
+        }
+        for uid in self.children.uids() {
+            let wanting = self.children.get_mut(uid).is_some_and(Child::may_start);
+            let waiting =
+                self.deps.spool.backlog(uid).is_some_and(|backlog| backlog.ready + backlog.parked > 0);
+            if wanting && waiting && table.with_uid(uid).is_some() {
+                self.start_child(myself, uid).await;
+            }
+        }
+    }
+
+    /// An endpoint in use is still in the table.
+    fn keep(&mut self, uid: EndpointUid, entry: &Entry) {
+        let generation = self.generation;
+        let Some(child) = self.children.get_mut(uid) else { return };
+        let returned = child.removed_ms.take().is_some();
+        let changed = child.spec != entry.spec;
+        child.spec = Arc::clone(&entry.spec);
+        if changed {
+            child.forgive();
+        }
+        let look_again = child.shared.condition() == Condition::Blocked;
+        if let Some(actor) = child.actor_mut() {
+            if returned {
+                actor.set_removed(false);
+            }
+            if changed || look_again {
+                actor.reconfigure(Arc::clone(&entry.spec), generation);
+            }
+        } else if returned {
+            child.shared.set_condition(Condition::Active);
+        }
+        let lifecycle = entry.spec.lifecycle;
+        self.deps.directory.update(uid, |observed| observed.lifecycle = lifecycle);
+        if returned {
+            let remembered = self.deps.spool.endpoint_state(uid);
+            self.deps.spool.put_endpoint_state(uid, EndpointState { removed_ms: None, ..remembered });
+        }
+    }
+
+    /// The file of an endpoint in use is missing: what waits is held for a while.
+    fn miss(&mut self, myself: &ActorRef<RouterMessage>, uid: EndpointUid) {
+        let (now_ms, grace) = (unix_ms(&*self.deps.clock), self.removed_grace);
+        let waits = self.deps.spool.backlog(uid).is_some_and(|backlog| backlog.ready + backlog.parked > 0);
+        let Some(child) = self.children.get_mut(uid).filter(|child| child.removed_ms.is_none()) else {
+            return;
+        };
+        child.removed_ms = Some(now_ms);
+        child.shared.set_condition(Condition::Removed);
+        let name = Arc::clone(&child.spec.identity.name);
+        if let Some(actor) = child.actor_mut() {
+            actor.set_removed(true);
+        }
+        let remembered = self.deps.spool.endpoint_state(uid);
+        self.deps.spool.put_endpoint_state(uid, EndpointState { removed_ms: Some(now_ms), ..remembered });
+        if waits {
+            tracing::warn!(endpoint = %name, held_for = ?grace, "its file is gone: its deliveries are held");
+        }
+        later(myself, grace, RouterMessage::GraceDue { uid });
+    }
+
+    /// The grace of a removed endpoint is over: what waits for it is dead.
+    pub(super) fn grace_over(&mut self, myself: &ActorRef<RouterMessage>, uid: EndpointUid) {
+        let Some(removed_ms) = self.children.get(uid).and_then(|child| child.removed_ms) else { return };
+        let held = Duration::from_millis(unix_ms(&*self.deps.clock).saturating_sub(removed_ms));
+        if held < self.removed_grace {
+            later(myself, self.removed_grace.saturating_sub(held), RouterMessage::GraceDue { uid });
+            return;
+        }
+        self.deps.spool.remove_endpoint(uid);
+        self.forget(uid);
+    }
+
+    /// Drops an endpoint in use, its actor and its series.
+    pub(super) fn forget(&mut self, uid: EndpointUid) {
+        self.children.remove(uid);
+        if let Some(observed) = self.deps.directory.remove(uid) {
+            let name = &observed.identity.name;
+            let same_name = |(other, seen): &(EndpointUid, _)| -> bool {
+                let seen: &super::Observed = seen;
+                *other != uid && seen.identity.name == *name
+            };
+            if !self.deps.directory.list().iter().any(same_name) {
+                self.deps.metrics.forget_endpoint(name);
+            }
+        }
+    }
+
+    /// At the start: what the spool still has for an endpoint.
+    async fn inherit(&mut self, myself: &ActorRef<RouterMessage>, table: &Table, backlog: Backlog) {
+        let uid = backlog.uid;
+        if table.with_uid(uid).is_some() {
+            self.adopt(uid);
+            return;
+        }
+        if backlog.ready + backlog.parked == 0 {
+            return;
+        }
+        let metrics = self.deps.metrics.endpoint(&backlog.identity.name, true);
+        let mut child = Child::new(orphan(backlog.identity), metrics);
+        let remembered = self.deps.spool.endpoint_state(uid);
+        let removed_ms = remembered.removed_ms.unwrap_or_else(|| unix_ms(&*self.deps.clock));
+        child.removed_ms = Some(removed_ms);
+        child.shared.set_condition(Condition::Removed);
+        self.deps.directory.put(uid, child.observed());
+        self.children.insert(uid, child);
+        self.deps.spool.put_endpoint_state(uid, EndpointState { removed_ms: Some(removed_ms), ..remembered });
+        self.grace_over(myself, uid);
+    }
+}
