@@ -14,6 +14,7 @@ mod embedded;
 #[cfg(test)]
 mod faults;
 mod folder;
+mod journal;
 mod meters;
 mod past;
 mod read;

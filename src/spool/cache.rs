@@ -8,9 +8,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// At most so many events,
-const EVENTS: usize = 16 * 1024;
+const EVENTS: usize = 8 * 1024;
 /// and so many bytes of bodies.
-const BYTES: usize = 16 * 1024 * 1024;
+const BYTES: usize = 8 * 1024 * 1024;
 
 /// An event and what is known of its deliveries.
 pub(super) struct Cached {

@@ -112,9 +112,10 @@ impl EmbeddedSpool {
     }
 
     fn tell(&self, command: Command) {
-        if let Err(unsent) = self.commands.send(command)
-            && let Command::Append(append) = unsent.0
-        {
+        let Err(unsent) = self.commands.send(command) else { return };
+        // Closed, or its thread is gone: nobody will take anything from now on.
+        self.shared.set_trouble(Some(SpoolError::Closed.to_string()));
+        if let Command::Append(append) = unsent.0 {
             let _ = append.reply.send(Err(Refusal::Failing(SpoolError::Closed.to_string())));
         }
     }
@@ -196,11 +197,21 @@ fn open_store(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, Op
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("it is damaged".to_owned()),
     };
-    let error = match open() {
+    let mut error = match open() {
         Ok(store) => return Ok(store),
         Err(error) => error,
     };
     meters.open_errors.increment(1);
+    if let Ok(copies) = folder.repair_journals(now_ms)
+        && let Some(copy) = copies.first()
+    {
+        tracing::error!(%error, copy = %copy.display(),
+            "the spool's journal is damaged: batches that are not whole are left out, the journal is kept aside");
+        error = match open() {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+    }
     let path = folder.store();
     let aside = folder.set_aside(now_ms);
     let aside =

@@ -99,6 +99,11 @@ impl Folder {
         self.path.join("store")
     }
 
+    /// Leaves out what is wrong in the database's journals; the copies of those that were changed.
+    pub(super) fn repair_journals(&self, now_ms: u64) -> io::Result<Vec<PathBuf>> {
+        super::journal::repair(&self.store(), &self.path, now_ms)
+    }
+
     /// Puts a database that cannot be opened aside, whole, and says where.
     pub(super) fn set_aside(&self, now_ms: u64) -> io::Result<PathBuf> {
         let mut target = self.path.join(format!("damaged-{}", now_ms / 1000));

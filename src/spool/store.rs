@@ -42,7 +42,7 @@ impl Store {
     /// buffers is synced, so that a repeat may be answered from it.
     pub(super) fn open(path: &Path) -> fjall::Result<Self> {
         let db = Database::builder(path)
-            .cache_size(24 * MIB)
+            .cache_size(16 * MIB)
             // fjall's smallest journal; more of them would be more memory and a longer start.
             .max_journaling_size(64 * MIB)
             .worker_threads(1)
@@ -51,17 +51,17 @@ impl Store {
             db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(memtable))
         };
         let store = Self {
-            events: keyspace("events", 16 * MIB)?,
-            deliveries: keyspace("deliveries", 8 * MIB)?,
-            parked: keyspace("parked", 2 * MIB)?,
-            refs: keyspace("refs", 2 * MIB)?,
-            dedup: keyspace("dedup", 8 * MIB)?,
-            dedup_order: keyspace("dedup_order", 4 * MIB)?,
-            dead: keyspace("dead", 2 * MIB)?,
-            dead_order: keyspace("dead_order", 2 * MIB)?,
+            events: keyspace("events", 8 * MIB)?,
+            deliveries: keyspace("deliveries", 4 * MIB)?,
+            parked: keyspace("parked", MIB)?,
+            refs: keyspace("refs", MIB)?,
+            dedup: keyspace("dedup", 4 * MIB)?,
+            dedup_order: keyspace("dedup_order", 2 * MIB)?,
+            dead: keyspace("dead", MIB)?,
+            dead_order: keyspace("dead_order", MIB)?,
             history: keyspace("history", 4 * MIB)?,
             endpoints: keyspace("endpoints", MIB)?,
-            counters: keyspace("counters", 2 * MIB)?,
+            counters: keyspace("counters", MIB)?,
             meta: keyspace("meta", MIB)?,
             damaged: keyspace("damaged", MIB)?,
             db,
@@ -76,7 +76,7 @@ impl Store {
     /// would never return. Here the poison is noticed.
     pub(super) fn keep_pace(&self) -> fjall::Result<()> {
         let busy =
-            |keyspace: &Keyspace| keyspace.sealed_memtable_count() >= 3 || keyspace.l0_table_count() >= 28;
+            |keyspace: &Keyspace| keyspace.sealed_memtable_count() >= 2 || keyspace.l0_table_count() >= 28;
         let big = [&self.events, &self.deliveries, &self.dedup, &self.dedup_order, &self.history];
         let small = [&self.parked, &self.refs, &self.dead, &self.dead_order, &self.counters, &self.meta];
         while big.iter().chain(&small).any(|keyspace| busy(keyspace)) {

@@ -98,6 +98,10 @@ impl Rig {
         self.spool.read(lease, None, limit(1_000_000)).await.unwrap()
     }
 
+    async fn all_of(&self, endpoint: EndpointUid) -> Vec<Pending> {
+        self.all(&self.lease(endpoint).await).await
+    }
+
     /// Waits until everything said by this lease is written.
     async fn written(&self, lease: &Lease) {
         // A lease of somebody else is granted after everything said before.

@@ -82,3 +82,23 @@ async fn a_closed_spool_says_so() {
     rig.until("the writer is gone", |rig| rig.submit(vec![event("m1", &[A])]).try_recv().is_ok()).await;
     assert!(rig.spool.acquire(A).await.is_err());
 }
+
+#[tokio::test]
+async fn a_torn_batch_costs_nothing_but_itself() {
+    let rig = Rig::new();
+    rig.append((0..3).map(|n| event(&format!("m{n}"), &[A])).collect()).await;
+    rig.append(vec![event("torn", &[A])]).await;
+    rig.spool.close().await.unwrap();
+    let path = rig.config.path.join("store/0.jnl");
+    let mut journal = std::fs::read(&path).unwrap();
+    let at = journal.windows(14).rposition(|part| part == b"message\":\"torn").unwrap();
+    journal[at] = 0;
+    std::fs::write(&path, journal).unwrap();
+    let (spool, heard) = open(&rig.config, rig.dedup, &rig.clock);
+    let rig = Rig { spool, heard, ..rig };
+    let lease = rig.lease(A).await;
+    assert_eq!(messages(&rig.all(&lease).await), ["m0", "m1", "m2"]);
+    assert_eq!(rig.counts(A).0, 3);
+    rig.append(vec![event("m3", &[A])]).await;
+    assert_eq!(messages(&rig.reopen().await.all_of(A).await), ["m0", "m1", "m2", "m3"]);
+}

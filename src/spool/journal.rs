@@ -1,0 +1,94 @@
+//! Repairs the database's journals where it cannot do so itself.
+//!
+//! Settlements are written without a sync, so a power loss may leave a batch of which only some pages reached the
+//! disk. fjall drops a batch that is cut off, but refuses to open where one is whole in length and wrong in content.
+//! Here such a batch is left out, as if it had never been written, and all that is whole is kept: what was synced
+//! lies before it. The journal as it was is put beside the store.
+//!
+//! Format, of fjall 3 (`journal/entry.rs`), numbers little-endian: a batch is a start (1, items: u32, sequence: u64),
+//! its items (2, type: u8, compression: u8, keyspace: u64, lengths of key: u16, value: u32 and value on disk: u32,
+//! key, value) or clears (4, keyspace: u64), and an end (3, XXH3-64 of all between: u64, `FJL` 3).
+
+use super::codec::Decoder;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
+
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const CLEAR: u8 = 4;
+const MAGIC: [u8; 4] = *b"FJL\x03";
+
+/// Leaves out what is wrong in the journals of a database. Returns the copies of those that were changed, as they
+/// were; a journal in which everything is whole up to where it ends is not touched.
+pub(super) fn repair(store: &Path, aside: &Path, now_ms: u64) -> io::Result<Vec<PathBuf>> {
+    let mut copies = Vec::new();
+    for entry in fs::read_dir(store)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "jnl") {
+            continue;
+        }
+        let journal = fs::read(&path)?;
+        let Some(whole) = whole_batches(&journal) else { continue };
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let copy = aside.join(format!("damaged-{}-journal-{name}.jnl", now_ms / 1000));
+        fs::copy(&path, &copy)?;
+        let repaired = path.with_extension("repaired");
+        fs::write(&repaired, whole)?;
+        fs::File::open(&repaired)?.sync_all()?;
+        fs::rename(&repaired, &path)?;
+        copies.push(copy);
+    }
+    fs::File::open(store)?.sync_all()?;
+    Ok(copies)
+}
+
+/// Everything that is whole, if something that is not lies among it or after it.
+fn whole_batches(journal: &[u8]) -> Option<Vec<u8>> {
+    let mut whole = Vec::with_capacity(journal.len());
+    let (mut at, mut wrong) = (0, false);
+    while let Some(rest) = journal.get(at..).filter(|rest| !rest.is_empty()) {
+        if let Some(batch) = batch(rest) {
+            whole.extend_from_slice(rest.get(..batch)?);
+            at += batch;
+            continue;
+        }
+        // The unused end of a journal is zeros. Anything else is looked through for the next whole batch.
+        let next = rest.iter().skip(1).position(|byte| *byte == START);
+        wrong |= rest.first() != Some(&0);
+        let Some(next) = next else { break };
+        at += 1 + next;
+    }
+    wrong.then_some(whole)
+}
+
+/// The length of the batch that begins here, if it is whole.
+fn batch(bytes: &[u8]) -> Option<usize> {
+    let mut row = Decoder::new(bytes);
+    (row.u8()? == START).then_some(())?;
+    let items = row.u32()?;
+    let _sequence = row.u64()?;
+    let begin = row.taken();
+    for _ in 0..items {
+        match row.u8()? {
+            ITEM => {
+                let [_kind, compression] = row.array()?;
+                (compression == 0).then_some(())?;
+                let _keyspace = row.u64()?;
+                let key = row.u16()?;
+                let _length = row.u32()?;
+                let value = row.u32()?;
+                row.skip(usize::from(key))?;
+                row.skip(usize::try_from(value).ok()?)?;
+            }
+            CLEAR => drop(row.u64()?),
+            _ => return None,
+        }
+    }
+    let end = row.taken();
+    (row.u8()? == END).then_some(())?;
+    let sum = row.u64()?;
+    (row.array()? == MAGIC && xxh3_64(bytes.get(begin..end)?) == sum).then_some(row.taken())
+}
