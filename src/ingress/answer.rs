@@ -35,19 +35,19 @@ pub(super) fn accepted(receipts: &[Accepted], array: bool) -> Answer {
 pub(super) fn refused(refusal: &Refusal, events: usize) -> Problem {
     const AGAIN: &str =
         "Nothing was stored. Send the same request again, with the same id, after the time in Retry-After.";
-    let problem = match refusal {
-        &Refusal::Conflict { index } => {
+    let problem = match *refusal {
+        Refusal::Conflict { index } => {
             let detail = "its id was used for another content within dedup_window: send the same content, or another id.";
             let error = ItemError { index, pointer: "/id".to_owned(), detail: detail.to_owned() };
             Problem::new(Kind::KeyConflict, format!("Event {index}: {detail} Nothing was stored."))
                 .errors(vec![error])
         }
-        &Refusal::Full => {
+        Refusal::Full => {
             Problem::new(Kind::SpoolFull, format!("The spool has no room for more undelivered work. {AGAIN}"))
                 .retry_after(Duration::from_secs(5))
         }
         // Why it fails is for the operator, not for a publisher.
-        &Refusal::Failing(_) => {
+        Refusal::Failing(_) => {
             Problem::new(Kind::SpoolFailing, format!("The spool cannot write at the moment. {AGAIN}"))
                 .retry_after(Duration::from_secs(1))
         }
