@@ -1,1 +1,80 @@
-//! The only place that wires parts together.
+//! The only place that wires parts together: it builds from the bottom up, stops from the top down, and owns every
+//! deadline of the stop.
+
+mod backend;
+mod files;
+mod live;
+mod start;
+mod stop;
+
+pub use files::{CheckedFile, EffectiveError, check, effective, schema, sink_kinds};
+
+use crate::admin::ReloadReport;
+use crate::metrics::Metrics;
+use backend::Backend;
+use postrider_sink::SinkFactory;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What a daemon is started with.
+#[derive(Clone)]
+pub struct AppOptions {
+    /// The daemon's file.
+    pub config: PathBuf,
+    /// Sinks beside the built-in ones; one of the same kind takes the place of a built-in one.
+    pub sinks: Vec<Arc<dyn SinkFactory>>,
+    /// Where its series go.
+    pub metrics: Metrics,
+}
+
+/// Why a daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The daemon's file is invalid: every error with its carets, ready to be printed.
+    #[error("{0}")]
+    Config(String),
+    /// Anything else: a port that is taken, a spool that another daemon holds.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A daemon that runs.
+pub struct App {
+    ingress: SocketAddr,
+    admin: SocketAddr,
+    grace: Duration,
+    backend: Arc<Backend>,
+    stop_ingress: CancellationToken,
+    stop_admin: CancellationToken,
+    serving_ingress: JoinHandle<()>,
+    serving_admin: JoinHandle<()>,
+}
+
+impl App {
+    /// Where events come in.
+    #[must_use]
+    pub const fn ingress(&self) -> SocketAddr {
+        self.ingress
+    }
+
+    /// The admin listener.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Reads the configuration again.
+    pub async fn reload(&self) -> ReloadReport {
+        self.backend.reload_files().await
+    }
+
+    /// Ends when the daemon cannot go on by itself; the reason is for people. Else never.
+    pub async fn failed(&self) -> String {
+        self.backend.router.ended().await;
+        "the router has stopped".to_owned()
+    }
+}

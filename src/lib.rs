@@ -18,3 +18,5 @@ pub mod router;
 pub mod sinks;
 pub mod spool;
 pub mod table;
+
+pub use cli::Postrider;

@@ -1,3 +1,8 @@
 //! The `postrider` program.
 
-fn main() {}
+use postrider::Postrider;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    Postrider::new().main()
+}

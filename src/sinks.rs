@@ -48,3 +48,72 @@ impl fmt::Debug for Sinks {
         f.debug_list().entries(self.kinds()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::net::{Network, NetworkPolicy, SystemResolver};
+    use postrider_sink::{Delivery, HostContext, Secret, Table, Value, Verdict};
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn an_http_delivery_to_a_private_name_is_blocked_until_the_policy_allows_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let network = Network::new(NetworkPolicy::default(), Vec::new(), Arc::new(SystemResolver::new()));
+        let credentials = Value::Secret(Secret::new("YTpi".into()));
+        let basic = Value::Table(Table::from([("credentials".into(), credentials)]));
+        let settings = Table::from([
+            ("url".into(), Value::String(format!("http://localhost:{port}/in"))),
+            ("auth".into(), Value::Table(Table::from([("basic".into(), basic)]))),
+        ]);
+        let host = HostContext {
+            endpoint: "acme".into(),
+            user_agent: "postrider/test".into(),
+            connector: network.connector("acme"),
+            clock: Arc::new(SystemClock),
+            connect_timeout: Duration::from_secs(5),
+            concurrency: 16,
+        };
+        let plan = Sinks::standard().get("http").unwrap().check(&settings).ok().unwrap();
+        let sink = plan.build(&host).await.unwrap();
+        let delivery = Delivery {
+            id: "evt_01".into(),
+            event: "sent".into(),
+            product: "crm".into(),
+            account: None,
+            body: "{}".into(),
+            attempt: 1,
+            test: false,
+            traceparent: None,
+            trail: Arc::default(),
+        };
+        let outcome = sink.deliver(&delivery).await;
+        assert_eq!(outcome.verdict, Verdict::Blocked, "{outcome:?}");
+        let allow = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap()).to_vec();
+        network.set_policy(NetworkPolicy { allow, exceptions: Vec::new() });
+        let receive = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"{}") {
+                stream.read_buf(&mut seen).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        };
+        let both = async { tokio::join!(sink.deliver(&delivery), receive) };
+        let (outcome, ()) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+    }
+
+    #[test]
+    fn the_standard_sinks_are_there_and_one_of_the_same_kind_takes_a_place() {
+        let sinks = Sinks::new(vec![Arc::new(FileSinkFactory)]);
+        assert_eq!(sinks.kinds().collect::<Vec<_>>(), ["file"]);
+        let standard = Sinks::standard();
+        assert_eq!(standard.kinds().collect::<Vec<_>>(), ["file", "http"]);
+        assert_eq!(standard.get("http").map(|factory| factory.kind()), Some("http"));
+        assert!(sinks.get("kafka").is_none());
+    }
+}

@@ -1,13 +1,37 @@
 //! The durable store between acceptance and the last settlement.
 //!
 //! [`Spool`] is the contract, narrow enough for a broker to fulfil it too: only `append` spans endpoints, sequences
-//! are opaque, retry state lies in our own records. [`Appended`] says when an event is durable; nothing may be
+//! are opaque, retry state lies in our own records. A [`Receipt`] says when an event is durable; nothing may be
 //! answered with 202 before.
+//!
+//! [`EmbeddedSpool`] fulfils it in a folder of this machine, on fjall: one writer thread makes a commit of all that
+//! was said since the last, readers run beside it on snapshots.
 
+mod cache;
+mod codec;
 mod contract;
+mod embedded;
+#[cfg(test)]
+mod faults;
+mod folder;
+mod meters;
+mod past;
+mod read;
+mod record;
+mod settled;
+mod shared;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 pub use contract::{
     Accepted, Append, Backlog, Committed, DeadReason, DedupKey, EndpointState, HistoryNote, Lease, NewEvent,
     Parked, Pending, ReadLimit, Receipt, Refusal, Settlement, Spool, SpoolError, SpoolEvent, StoredEvent,
     Unwritten, Wake,
 };
+pub use embedded::{DedupLimits, EmbeddedSpool, Listener};
+pub use folder::OpenError;
+pub use past::DeadLetter;
+pub(crate) use past::{Place, dead_letters, settled_before};
+pub use settled::Settled;

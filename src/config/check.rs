@@ -120,7 +120,7 @@ fn endpoint(endpoint: &LoadedEndpoint) -> FileReport {
             Err(errors) => (String::new(), errors.clone()),
         },
         (None, Ok(_)) => ("not checked: the daemon's file comes first".to_owned(), Vec::new()),
-        (None, Err(error)) => (String::new(), vec![error.clone()]),
+        (None, Err(error)) => (String::new(), vec![(**error).clone()]),
     };
     FileReport { file, summary, errors }
 }

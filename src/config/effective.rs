@@ -47,7 +47,7 @@ pub fn fingerprint(secret: &Secret) -> String {
 pub fn effective(loader: &Loader, name: &str) -> Result<Effective, ConfigErrors> {
     let files = loader.read();
     let daemon = loader.daemon(&files);
-    let endpoints = files.endpoints.map_err(|error| ConfigErrors(vec![error]))?;
+    let endpoints = files.endpoints.map_err(|error| ConfigErrors(vec![*error]))?;
     let folder = loader.endpoints_folder();
     let file = endpoints.into_iter().find(|file| file.name.as_ref() == name).ok_or_else(|| {
         let path = folder.join(format!("{name}.toml"));
@@ -55,9 +55,9 @@ pub fn effective(loader: &Loader, name: &str) -> Result<Effective, ConfigErrors>
     })?;
     let Some(config) = daemon.valid() else { return Err(ConfigErrors(daemon.errors)) };
     loader.endpoint(&file, config).result.map_err(ConfigErrors)?;
-    let text = file.text.map_err(|error| ConfigErrors(vec![error]))?;
+    let text = file.text.map_err(|error| ConfigErrors(vec![*error]))?;
 
-    let own = Problems::new(file.file.clone(), text.clone());
+    let own = Problems::new(file.file, text.clone());
     let Some(root) = tree::parse(&text, &own) else { return Err(ConfigErrors(own.take())) };
     let inherited = Problems::new(daemon.file.clone(), daemon.text.clone());
     let mut values = Vec::new();

@@ -51,11 +51,11 @@ struct EndpointFile<'a> {
 pub fn compile_endpoint(
     name: &Arc<str>,
     file: Arc<str>,
-    text: Arc<str>,
+    text: &Arc<str>,
     context: Context<'_>,
 ) -> CompiledEndpoint {
     let problems = Problems::new(file, text.clone());
-    let Some(root) = tree::parse(&text, &problems) else {
+    let Some(root) = tree::parse(text, &problems) else {
         return CompiledEndpoint { result: Err(problems.take()), secret_files: Vec::new() };
     };
     let valid = validate(&root, context, &problems);
@@ -150,17 +150,14 @@ fn account(file: &mut Section<'_>, required: bool) -> Option<Arc<str>> {
 
 /// The one table that is named after a sink.
 fn sink_entry<'a>(file: &mut Section<'a>, sinks: &Sinks, draft: bool) -> Option<&'a Entry> {
-    let mut found: Option<&Entry> = None;
-    for kind in sinks.kinds() {
-        let Some(entry) = file.entry(kind) else { continue };
-        if let Some(first) = found {
-            let message = format!("a second sink: [{}] is there already", first.key);
-            let error = file.problems().error(entry.key_span.clone(), message);
-            file.problems()
-                .add(error.help("An endpoint has exactly one. Put the other into a file of its own."));
-        } else {
-            found = Some(entry);
-        }
+    let mut entries: Vec<&Entry> = sinks.kinds().filter_map(|kind| file.entry(kind)).collect();
+    entries.sort_by_key(|entry| entry.key_span.start);
+    let found = entries.first().copied();
+    for entry in entries.iter().skip(1) {
+        let first = found.map_or("", |first| first.key.as_str());
+        let message = format!("a second sink: [{first}] is there already");
+        let error = file.problems().error(entry.key_span.clone(), message);
+        file.problems().add(error.help("An endpoint has exactly one. Put the other into a file of its own."));
     }
     if found.is_none() && !draft {
         let tables: Vec<String> = sinks.kinds().map(|kind| format!("[{kind}]")).collect();

@@ -25,9 +25,9 @@ pub struct Loader {
 /// The texts of a configuration, not judged yet.
 pub struct Files {
     /// The daemon's file.
-    pub daemon: Result<Arc<str>, ConfigError>,
+    pub daemon: Result<Arc<str>, Box<ConfigError>>,
     /// The endpoints' files in the order of their names, or why the folder cannot be listed.
-    pub endpoints: Result<Vec<EndpointText>, ConfigError>,
+    pub endpoints: Result<Vec<EndpointText>, Box<ConfigError>>,
 }
 
 /// The text of one endpoint file.
@@ -38,7 +38,7 @@ pub struct EndpointText {
     /// The file, as errors call it.
     pub file: Arc<str>,
     /// What is in it, or why it cannot be read.
-    pub text: Result<Arc<str>, ConfigError>,
+    pub text: Result<Arc<str>, Box<ConfigError>>,
 }
 
 /// A configuration that was read and judged.
@@ -104,7 +104,7 @@ impl Loader {
         let name = shown(&self.root);
         match &files.daemon {
             Ok(text) => DaemonFile::read(name, text.clone(), &self.base, &*self.secrets),
-            Err(error) => DaemonFile::unreadable(name, error.clone()),
+            Err(error) => DaemonFile::unreadable(name, (**error).clone()),
         }
     }
 
@@ -112,8 +112,8 @@ impl Loader {
     #[must_use]
     pub fn endpoint(&self, endpoint: &EndpointText, daemon: &DaemonConfig) -> CompiledEndpoint {
         match &endpoint.text {
-            Ok(text) => self.endpoint_text(&endpoint.name, endpoint.file.clone(), text.clone(), daemon),
-            Err(error) => CompiledEndpoint { result: Err(vec![error.clone()]), secret_files: Vec::new() },
+            Ok(text) => self.endpoint_text(&endpoint.name, endpoint.file.clone(), text, daemon),
+            Err(error) => CompiledEndpoint { result: Err(vec![(**error).clone()]), secret_files: Vec::new() },
         }
     }
 
@@ -123,7 +123,7 @@ impl Loader {
         &self,
         name: &Arc<str>,
         file: Arc<str>,
-        text: Arc<str>,
+        text: &Arc<str>,
         daemon: &DaemonConfig,
     ) -> CompiledEndpoint {
         let context = Context { daemon, sinks: &self.sinks, secrets: &*self.secrets, base: &self.base };
@@ -137,7 +137,7 @@ impl Loader {
         let daemon = self.daemon(&files);
         let (texts, folder) = match files.endpoints {
             Ok(texts) => (texts, None),
-            Err(error) => (Vec::new(), Some(error)),
+            Err(error) => (Vec::new(), Some(*error)),
         };
         let judge = |file: EndpointText| LoadedEndpoint {
             compiled: daemon.config.as_ref().map(|config| self.endpoint(&file, config)),
@@ -150,12 +150,12 @@ impl Loader {
         secrets::Resolver::new(&*self.secrets, &self.base)
     }
 
-    fn list(&self) -> Result<Vec<EndpointText>, ConfigError> {
+    fn list(&self) -> Result<Vec<EndpointText>, Box<ConfigError>> {
         let folder = self.endpoints_folder();
         let names = list_toml(&folder).map_err(|error| {
             let message = format!("cannot read the endpoints' folder: {}", secrets::describe(&error));
-            ConfigError::about(&shown(&folder), message)
-                .help("It stands next to the daemon's file. Create it, empty if there is no endpoint yet.")
+            let help = "It stands next to the daemon's file. Create it, empty if there is no endpoint yet.";
+            Box::new(ConfigError::about(&shown(&folder), message).help(help))
         })?;
         let read = |name: String| {
             let path = folder.join(&name);
@@ -189,24 +189,26 @@ pub(crate) fn list_toml(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn bad_name(path: &Path) -> ConfigError {
-    ConfigError::about(&shown(path), "the file's name cannot be an endpoint's").help(
+fn bad_name(path: &Path) -> Box<ConfigError> {
+    let error = ConfigError::about(&shown(path), "the file's name cannot be an endpoint's");
+    Box::new(error.help(
         "Use lower-case letters, digits, dots, hyphens and underscores, at most 63, the first a letter or digit: \
          acme-orders.toml.",
-    )
+    ))
 }
 
-fn read_text(path: &Path) -> Result<Arc<str>, ConfigError> {
+fn read_text(path: &Path) -> Result<Arc<str>, Box<ConfigError>> {
     let file = shown(path);
     let bytes = secrets::read_bounded(path, MAX_FILE).map_err(|error| {
-        ConfigError::about(&file, format!("cannot read the file: {}", secrets::describe(&error)))
+        let message = format!("cannot read the file: {}", secrets::describe(&error));
+        Box::new(ConfigError::about(&file, message))
     })?;
     String::from_utf8(bytes).map(Arc::from).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
         let mut error = ConfigError::about(&file, "the file is not UTF-8 text").help("Save it as UTF-8.");
         (error.line, error.column) = (Some(line), Some(1));
-        error
+        Box::new(error)
     })
 }
 

@@ -48,11 +48,7 @@ fn walk(node: &Node, secret: bool, masked: &mut [u8]) {
         }
         Item::Array(elements) => elements.iter().for_each(|element| walk(element, secret, masked)),
         Item::Boolean(_) => {}
-        Item::String(text) if !secret => {
-            if text.contains("://") && text.contains('@') {
-                cover(node.span.clone(), masked);
-            }
-        }
+        Item::String(text) if text.contains("://") && text.contains('@') => cover(node.span.clone(), masked),
         _ if secret => cover(node.span.clone(), masked),
         _ => {}
     }

@@ -24,7 +24,7 @@ fn endpoint_with(text: &str, daemon_text: &str, secrets: &FakeSecrets) -> Compil
         secrets,
         base: Path::new("/etc/postrider"),
     };
-    compile_endpoint(&Arc::from("acme"), Arc::from("endpoints/acme.toml"), Arc::from(text), context)
+    compile_endpoint(&Arc::from("acme"), Arc::from("endpoints/acme.toml"), &Arc::from(text), context)
 }
 
 fn endpoint(text: &str) -> Result<EndpointSpec, Vec<ConfigError>> {

@@ -202,7 +202,7 @@ impl RouterState {
                 tracing::warn!(uid = endpoint.0, reason = reason.as_str(), count, "deliveries are dead");
             }
             SpoolEvent::Failing(true) => {
-                tracing::error!("the spool fails: events are refused until it works again")
+                tracing::error!("the spool fails: events are refused until it works again");
             }
             SpoolEvent::Failing(false) => tracing::info!("the spool works again"),
         }

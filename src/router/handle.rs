@@ -2,9 +2,12 @@ use super::actor::{RouterActor, RouterDeps, RouterMessage};
 use super::directory::Directory;
 use crate::config::DaemonConfig;
 use crate::ids::{Generation, Identity};
+use crate::net::Network;
+use crate::policy::DeliverySettings;
 use crate::spool::{NewEvent, Receipt, Spool, SpoolError, SpoolEvent};
 use crate::table::{EndpointSpec, Entry, Table};
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
+use postrider_sink::HostContext;
 use ractor::{Actor, ActorRef, SpawnErr};
 use std::any::Any;
 use std::sync::Arc;
@@ -38,6 +41,8 @@ pub struct RouterHandle {
     table: Arc<ArcSwap<Table>>,
     directory: Arc<Directory>,
     spool: Arc<dyn Spool>,
+    network: Arc<Network>,
+    host: HostContext,
 }
 
 /// A configuration could not be put in force.
@@ -59,21 +64,46 @@ impl RouterHandle {
     pub async fn start(deps: RouterDeps) -> Result<Self, SpawnErr> {
         let (table, directory, spool) =
             (Arc::clone(&deps.table), Arc::clone(&deps.directory), Arc::clone(&deps.spool));
-        #[expect(clippy::disallowed_methods, reason = "the root of the tree; stopped by `stop`")]
+        let host = HostContext {
+            endpoint: "".into(),
+            user_agent: Arc::clone(&deps.user_agent),
+            connector: deps.network.connector(""),
+            clock: Arc::clone(&deps.clock),
+            connect_timeout: Duration::ZERO,
+            concurrency: 1,
+        };
+        let network = Arc::clone(&deps.network);
         let (actor, _joined) = Actor::spawn(None, RouterActor, deps).await?;
-        Ok(Self { actor, table, directory, spool })
+        Ok(Self { actor, table, directory, spool, network, host })
     }
 
     /// The table in force.
     #[must_use]
-    pub fn table(&self) -> Guard<Arc<Table>> {
-        self.table.load()
+    pub fn table(&self) -> Arc<Table> {
+        self.table.load_full()
     }
 
     /// What can be seen of the endpoints.
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What a sink of this endpoint is handed: for an attempt outside of its actor.
+    #[must_use]
+    pub fn host(&self, endpoint: &str, delivery: &DeliverySettings) -> HostContext {
+        HostContext {
+            endpoint: endpoint.into(),
+            connector: self.network.connector(endpoint),
+            connect_timeout: delivery.connect_timeout,
+            concurrency: 1,
+            ..self.host.clone()
+        }
+    }
+
+    /// Ends when the router has.
+    pub async fn ended(&self) {
+        drop(self.actor.wait(None).await);
     }
 
     /// Hands events over. The answer comes through `submission.reply`; a dropped reply means the daemon is stopping.

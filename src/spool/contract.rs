@@ -363,10 +363,11 @@ pub trait Spool: Send + Sync + 'static {
     /// The parked deliveries of an endpoint, in order.
     fn parked(&self, lease: &Lease) -> BoxFuture<'static, Result<Vec<Parked>, SpoolError>>;
 
-    /// Stores the retry state of a delivery. Counts as unwritten until it is.
+    /// Stores the retry state of a delivery. Counts as unwritten until it is: the spool itself calls
+    /// [`Unwritten::said`] before it returns.
     fn park(&self, lease: &Lease, parked: Parked);
 
-    /// Ends a delivery. Doing it twice changes nothing. Counts as unwritten until it is written.
+    /// Ends a delivery. Doing it twice changes nothing. Counts as unwritten until it is written, as with `park`.
     fn settle(&self, lease: &Lease, seq: Seq, settlement: Settlement);
 
     /// What an endpoint remembers.

@@ -1,1 +1,31 @@
-//! Integration tests.
+//! The daemon from outside: the real binary, real sockets on loopback, real files.
+//!
+//! Every test has its own daemon, folder and receiver. Nothing sleeps to synchronise: tests look, within a deadline,
+//! at what can be seen from outside.
+
+#[cfg(test)]
+mod backlog;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod dedup;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod failing;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod retry;
+#[cfg(test)]
+mod routing;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod support;

@@ -1,1 +1,8 @@
+//! The sink against real receivers on loopback, and against streams in memory where timing is what is tested.
 
+mod answers;
+mod kit;
+mod pool;
+mod settings;
+mod tls;
+mod wire;

@@ -83,7 +83,8 @@ fn certificate(host: &str, problem: &CertificateError) -> String {
         CertificateError::NotValidForNameContext { presented, .. } => {
             format!("the certificate is for {}, not {host}", names(presented))
         }
-        CertificateError::UnknownIssuer => {
+        // A bad signature: an authority of the same name, with another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             format!("the certificate of {host} is from an authority that is not trusted here")
         }
         CertificateError::Revoked => format!("the certificate of {host} has been revoked"),

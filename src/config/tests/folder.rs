@@ -17,7 +17,7 @@ fn folder(endpoints: &[(&str, &str)]) -> (tempfile::TempDir, std::path::PathBuf)
 #[test]
 fn the_sample_is_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/postrider.toml");
-    let report = check(&root, &sinks());
+    let report = check(&root, &crate::sinks::Sinks::standard());
     assert!(report.is_ok(), "{report}");
     assert_eq!(report.files.len(), 3);
     assert_eq!(report.files[1].summary, "4 events, 2 products, to https://hooks.acme.example/whatsapp");

@@ -1,0 +1,108 @@
+use crate::admin::ConfigIssue;
+use crate::config::{self, ConfigError, ConfigErrors, FileKind, Loader, SystemSecrets};
+use crate::sinks::Sinks;
+use postrider_sink::SinkFactory;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One file that was looked at by [`check`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CheckedFile {
+    /// Its path.
+    pub file: String,
+    /// One line about a file without errors: `4 events, 2 products`.
+    pub summary: String,
+    /// What is wrong with it.
+    pub errors: Vec<ConfigIssue>,
+    /// The same with carets, ready to be printed.
+    #[serde(skip)]
+    pub carets: String,
+}
+
+/// Why [`effective`] has nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub enum EffectiveError {
+    /// The files are invalid.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such endpoint.
+    #[error("no endpoint is called {0:?}")]
+    NotFound(String),
+}
+
+/// Checks the daemon's file and every endpoint file, offline.
+#[must_use]
+pub fn check(path: &Path, added: &[Arc<dyn SinkFactory>], colour: bool) -> Vec<CheckedFile> {
+    let report = config::check(path, &all(added));
+    let checked = |file: &config::FileReport| CheckedFile {
+        file: file.file.to_string(),
+        summary: file.summary.clone(),
+        errors: file.errors.iter().map(ConfigIssue::from).collect(),
+        carets: file.errors.iter().map(|error| error.render(colour)).collect::<Vec<_>>().join("\n\n"),
+    };
+    report.files.iter().map(checked).collect()
+}
+
+/// What is in force for an endpoint (none: for every one) once defaults are merged, each value with its origin;
+/// secrets as fingerprints.
+///
+/// # Errors
+/// What is wrong with the files, or that no endpoint has this name.
+pub fn effective(
+    path: &Path,
+    added: &[Arc<dyn SinkFactory>],
+    endpoint: Option<&str>,
+) -> Result<String, EffectiveError> {
+    let loader = Loader::new(path, all(added), Arc::new(SystemSecrets));
+    let invalid = |errors: Vec<ConfigError>| EffectiveError::Invalid(ConfigErrors(errors).to_string());
+    let files = loader.read().endpoints.map_err(|error| invalid(vec![*error]))?;
+    let known: Vec<Arc<str>> = files.into_iter().map(|file| file.name).collect();
+    let names = match endpoint {
+        None => known,
+        Some(name) if known.iter().any(|known| known.as_ref() == name) => vec![name.into()],
+        Some(name) => return Err(EffectiveError::NotFound(name.to_owned())),
+    };
+    let texts: Result<Vec<String>, EffectiveError> = names
+        .iter()
+        .map(|name| config::effective(&loader, name).map(|all| all.to_string()).map_err(|e| invalid(e.0)))
+        .collect();
+    Ok(texts?.join("\n"))
+}
+
+/// The JSON Schemas of the configuration files, by file.
+#[must_use]
+pub fn schema() -> String {
+    let sinks = Sinks::standard();
+    let both = serde_json::json!({
+        "postrider.toml": config::schema(FileKind::Daemon, &sinks),
+        "endpoints/NAME.toml": config::schema(FileKind::Endpoint, &sinks),
+    });
+    format!("{both:#}")
+}
+
+/// The kinds of sinks, built-in ones included.
+#[must_use]
+pub fn sink_kinds(added: &[Arc<dyn SinkFactory>]) -> Vec<String> {
+    all(added).kinds().map(str::to_owned).collect()
+}
+
+fn all(added: &[Arc<dyn SinkFactory>]) -> Sinks {
+    let mut sinks = Sinks::standard();
+    for sink in added {
+        sinks.register(Arc::clone(sink));
+    }
+    sinks
+}
+
+impl From<&ConfigError> for ConfigIssue {
+    fn from(error: &ConfigError) -> Self {
+        let number = |n: Option<usize>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
+        Self {
+            file: error.file.to_string(),
+            line: number(error.line),
+            column: number(error.column),
+            message: error.message.clone(),
+            help: error.help.clone(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+use super::backend::Backend;
+use super::live::Live;
+use super::{App, AppOptions, StartError};
+use crate::admin;
+use crate::chance::SystemChance;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{ConfigErrors, DaemonConfig, Loader, SystemSecrets};
+use crate::ingress::{Ingress, IngressDeps, Limits};
+use crate::metrics::names;
+use crate::net::{Network, SystemResolver};
+use crate::reload::{Initial, ReloadActor, ReloadArgs, WatchTimes, initial};
+use crate::router::{Directory, Publication, RouterDeps, RouterHandle};
+use crate::sinks::Sinks;
+use crate::spool::{DedupLimits, EmbeddedSpool};
+use arc_swap::ArcSwap;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+impl App {
+    /// Builds it bottom-up. Events are taken when this returns.
+    ///
+    /// # Errors
+    /// See [`StartError`]. An endpoint's file that is invalid is none.
+    pub async fn start(options: AppOptions) -> Result<Self, StartError> {
+        let AppOptions { config: path, sinks: added, metrics } = options;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut sinks = Sinks::standard();
+        for sink in added {
+            sinks.register(sink);
+        }
+        let loader = Loader::new(&path, sinks, Arc::new(SystemSecrets));
+        let Initial { running, warnings } = blocking({
+            let loader = loader.clone();
+            move || initial(&loader)
+        })
+        .await?
+        .map_err(|errors| StartError::Config(ConfigErrors(errors).to_string()))?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        for error in &running.errors {
+            tracing::error!("{}", error.one_line());
+        }
+        let daemon = Arc::clone(&running.daemon);
+
+        let (ingress_listener, ingress_at) = bind(daemon.ingress.listen, "ingress.listen").await?;
+        let (admin_listener, admin_at) = bind(daemon.admin.listen, "admin.listen").await?;
+        let own = vec![ingress_at, admin_at];
+        let network = Network::new(daemon.network.clone(), own, Arc::new(SystemResolver::new()));
+
+        let router_slot: Arc<OnceLock<RouterHandle>> = Arc::default();
+        let spool = blocking({
+            let (daemon, clock, metrics) = (Arc::clone(&daemon), Arc::clone(&clock), metrics.clone());
+            let slot = Arc::clone(&router_slot);
+            let listener = Box::new(move |event| {
+                if let Some(router) = slot.get() {
+                    router.spool_event(event);
+                }
+            });
+            move || EmbeddedSpool::open(&daemon.spool, dedup_limits(&daemon), clock, &metrics, listener)
+        })
+        .await?
+        .map_err(|error| StartError::Failed(error.to_string()))?;
+
+        let router = RouterHandle::start(RouterDeps {
+            table: Arc::default(),
+            directory: Arc::new(Directory::default()),
+            spool: spool.clone(),
+            network,
+            user_agent: concat!("postrider/", env!("CARGO_PKG_VERSION")).into(),
+            clock: Arc::clone(&clock),
+            chance: Arc::new(SystemChance),
+            metrics: metrics.clone(),
+        })
+        .await
+        .map_err(|error| StartError::Failed(format!("the router did not start: {error}")))?;
+        drop(router_slot.set(router.clone()));
+        let publication = Publication {
+            daemon: Arc::clone(&daemon),
+            endpoints: running.endpoints.values().cloned().collect(),
+            invalid: running.invalid.clone(),
+        };
+        let published = router.publish(publication).await;
+        let generation = published.map_err(|error| StartError::Failed(error.to_string()))?;
+
+        let config = Arc::new(ArcSwap::new(Arc::clone(&daemon)));
+        let live = Live { router: router.clone(), spool: spool.clone(), config: Arc::clone(&config) };
+        let (reload, _joined) = ReloadActor::start(ReloadArgs {
+            loader,
+            running,
+            generation,
+            publisher: Arc::new(live),
+            metrics: metrics.clone(),
+            clock: Arc::clone(&clock),
+            watch: Some(WatchTimes::default()),
+        })
+        .await
+        .map_err(|error| StartError::Failed(format!("the files are not watched: {error}")))?;
+
+        metrics.gauge(names::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+        let ingress = Ingress::new(IngressDeps {
+            router: router.clone(),
+            metrics: metrics.clone(),
+            clock: Arc::clone(&clock),
+            config,
+            limits: Limits::default(),
+        });
+        let started = clock.now();
+        let grace = daemon.shutdown.grace;
+        let backend = Arc::new(Backend {
+            path,
+            daemon,
+            router,
+            spool,
+            reload,
+            metrics,
+            clock,
+            started,
+            draining: CancellationToken::new(),
+        });
+        let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]
+        let serving_ingress = tokio::spawn({
+            let stop = stop_ingress.clone();
+            async move { ingress.run(ingress_listener, stop).await }
+        });
+        #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]
+        let serving_admin = tokio::spawn(admin::serve(admin_listener, backend.clone(), stop_admin.clone()));
+        tracing::info!(ingress = %ingress_at, admin = %admin_at, generation = generation.0, "ready");
+        Ok(Self {
+            ingress: ingress_at,
+            admin: admin_at,
+            grace,
+            backend,
+            stop_ingress,
+            stop_admin,
+            serving_ingress,
+            serving_admin,
+        })
+    }
+}
+
+/// How long and how many repeats the spool recognises.
+pub(super) fn dedup_limits(daemon: &DaemonConfig) -> DedupLimits {
+    DedupLimits { window: daemon.ingress.dedup_window, max: daemon.ingress.dedup_max }
+}
+
+async fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Failed(format!("cannot listen on {address} ({key}): {error}"));
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StartError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| StartError::Failed(error.to_string()))
+}

@@ -1,0 +1,129 @@
+//! A small HTTP/1.1 client for talking to the daemon: one connection a request, everything bounded.
+
+use super::exit::{Exit, Failure};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use url::Url;
+
+/// The largest answer that is read: a status of 100,000 endpoints fits.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+
+/// A daemon on this machine answers a connect at once.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// The longest an answer may take: a test waits for an attempt's own deadline.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
+
+/// Where a daemon listens, and who asks.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    base: Url,
+    authority: String,
+    authorization: Option<HeaderValue>,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+}
+
+impl Client {
+    /// For the listener at `base`, a URL that starts with `http://`.
+    pub(super) fn new(base: &str) -> Result<Self, Failure> {
+        let wrong = |why: &str| Failure::usage(format!("{base:?} is no address of a daemon: {why}"));
+        let base = Url::parse(base).map_err(|error| wrong(&error.to_string()))?;
+        if base.scheme() != "http" {
+            return Err(wrong("it starts with http://"));
+        }
+        let host = base.host_str().ok_or_else(|| wrong("it has no host"))?;
+        let authority = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        Ok(Self { base, authority, authorization: None })
+    }
+
+    /// Shows this with every request.
+    pub(super) fn authorization(mut self, value: Option<HeaderValue>) -> Self {
+        self.authorization = value.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        self
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Posts a JSON text, or nothing.
+    pub(super) async fn post(&self, path: &str, json: impl Into<Bytes>) -> Result<Answer, Failure> {
+        self.ask(Method::POST, path, json.into()).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
+        let stream = tokio::time::timeout(CONNECT_TIME, self.connect())
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            .map_err(|error| self.unreachable(&error.to_string()))?;
+        let exchange = self.exchange(stream, method, path, body);
+        match tokio::time::timeout(ANSWER_TIME, exchange).await {
+            Ok(answer) => answer.map_err(|reason| self.unreachable(&reason)),
+            Err(_) => Err(self.unreachable(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
+        }
+    }
+
+    async fn connect(&self) -> std::io::Result<TcpStream> {
+        let port = self.base.port_or_known_default().unwrap_or(80);
+        match self.base.host() {
+            Some(url::Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
+            Some(url::Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
+            Some(url::Host::Domain(name)) => TcpStream::connect((name, port)).await,
+            None => Err(std::io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        stream: TcpStream,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Answer, String> {
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
+        let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONNECTION, "close");
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+            Ok(Answer { status, body: body.map_err(|error| error.to_string())?.to_bytes() })
+        };
+        // The connection is driven beside the exchange and ends with it; what it says, the exchange says too.
+        let (mut answer, mut connection) = (std::pin::pin!(answer), std::pin::pin!(connection));
+        tokio::select! {
+            answered = &mut answer => answered,
+            _ = &mut connection => answer.await,
+        }
+    }
+
+    fn unreachable(&self, reason: &str) -> Failure {
+        Failure::new(Exit::Unreachable, format!("no daemon answers at {}: {reason}", self.base))
+            .hint("Is it running? Start it with `postrider run`, or name another address.")
+    }
+}

@@ -1,0 +1,276 @@
+use super::evaluate::Running;
+use super::handle::ReloadHandle;
+use super::last_good::LastGood;
+use super::metrics::ReloadMetrics;
+use super::outcome::{Change, ReloadOutcome, ReloadStatus};
+use super::round::{BROKE_OFF, Bench, Publish, Round};
+use super::watcher::{self, WatchTimes, Watcher};
+use crate::clock::{Clock, unix_ms};
+use crate::config::{ConfigError, Loader};
+use crate::ids::Generation;
+use crate::metrics::Metrics;
+use futures_util::FutureExt;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
+use std::collections::{BTreeSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// How many reloads are remembered.
+const HISTORY: usize = 50;
+
+/// How soon a round that broke off is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Decides when the files are read again, one round at a time, and what is said about it.
+pub struct ReloadActor;
+
+/// What a [`ReloadActor`] is told.
+pub enum ReloadMessage {
+    /// Something may have changed.
+    FilesChanged,
+    /// Somebody asks for a reload.
+    Reload {
+        /// Endpoints that shall go, so that the last of them may.
+        removing: Vec<Arc<str>>,
+        /// What came of it.
+        reply: oneshot::Sender<ReloadOutcome>,
+    },
+    /// Somebody asks how things stand.
+    Inspect {
+        /// How they stand.
+        reply: oneshot::Sender<ReloadStatus>,
+    },
+    /// A round is over.
+    RoundFinished(RoundFinished),
+}
+
+/// What a round came to; the actor's own business.
+pub struct RoundFinished(Result<Round, String>);
+
+/// What a [`ReloadActor`] starts with.
+pub struct ReloadArgs {
+    /// Reads the files.
+    pub loader: Loader,
+    /// What is in force: it was published as `generation`.
+    pub running: Running,
+    /// Of which generation.
+    pub generation: Generation,
+    /// Where configurations go: the router.
+    pub publisher: Arc<dyn Publish>,
+    /// The registry.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How files are watched; none: only what is asked for outright is read.
+    pub watch: Option<WatchTimes>,
+}
+
+/// A [`ReloadActor`] at work.
+pub struct ReloadState {
+    bench: Bench,
+    running: Arc<Running>,
+    generation: Generation,
+    clock: Arc<dyn Clock>,
+    metrics: ReloadMetrics,
+    watcher: Option<Watcher>,
+    tasks: JoinSet<()>,
+    /// Those who wait for the round at work.
+    asked: Vec<oneshot::Sender<ReloadOutcome>>,
+    busy: bool,
+    /// The round after it.
+    next: Option<NextRound>,
+    /// Why the last round broke off.
+    trouble: Option<String>,
+    last_success_ms: u64,
+    history: VecDeque<Change>,
+}
+
+#[derive(Default)]
+struct NextRound {
+    asked: Vec<oneshot::Sender<ReloadOutcome>>,
+    removing: BTreeSet<Arc<str>>,
+}
+
+impl ReloadActor {
+    /// Starts the actor. The join handle ends when it has stopped.
+    ///
+    /// # Errors
+    /// The actor could not be started.
+    pub async fn start(args: ReloadArgs) -> Result<(ReloadHandle, JoinHandle<()>), SpawnErr> {
+        let (actor, join) = Self::spawn(None, Self, args).await?;
+        Ok((ReloadHandle::new(actor), join))
+    }
+}
+
+impl Actor for ReloadActor {
+    type Msg = ReloadMessage;
+    type State = ReloadState;
+    type Arguments = ReloadArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let running = Arc::new(args.running);
+        let spool = running.daemon.spool.path.clone();
+        let last_good = tokio::task::spawn_blocking(move || LastGood::open(&spool)).await?;
+        let metrics = ReloadMetrics::new(&args.metrics);
+        let now = unix_ms(&*args.clock);
+        metrics.stands(&running.errors, now);
+        // The first round stores the last good versions, and finds what moved since the first reading.
+        let hint = myself.clone();
+        let hint = move || hint.cast(ReloadMessage::FilesChanged).is_ok();
+        let watcher = match args.watch {
+            Some(times) => {
+                Some(Watcher::start(watcher::paths(&args.loader, &running), times, args.clock.clone(), hint))
+            }
+            None => {
+                hint();
+                None
+            }
+        };
+        let last_good = Arc::new(Mutex::new(last_good));
+        Ok(ReloadState {
+            bench: Bench { loader: args.loader, last_good, publisher: args.publisher },
+            running,
+            generation: args.generation,
+            clock: args.clock,
+            metrics,
+            watcher,
+            tasks: JoinSet::new(),
+            asked: Vec::new(),
+            busy: false,
+            next: None,
+            trouble: None,
+            last_success_ms: now,
+            history: VecDeque::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ReloadMessage::FilesChanged => {
+                state.next.get_or_insert_default();
+            }
+            ReloadMessage::Reload { removing, reply } => {
+                let next = state.next.get_or_insert_default();
+                next.asked.push(reply);
+                next.removing.extend(removing);
+            }
+            ReloadMessage::Inspect { reply } => {
+                let _ = reply.send(state.status());
+            }
+            ReloadMessage::RoundFinished(RoundFinished(round)) => state.finished(&myself, round),
+        }
+        state.start_round(&myself);
+        Ok(())
+    }
+}
+
+impl ReloadState {
+    /// Starts the next round, unless one is at work: what that one reads may be older than what was asked for.
+    fn start_round(&mut self, myself: &ActorRef<ReloadMessage>) {
+        if self.busy {
+            return;
+        }
+        let Some(next) = self.next.take() else { return };
+        self.busy = true;
+        self.asked = next.asked;
+        let round = self.bench.clone().round(self.running.clone(), next.removing);
+        let myself = myself.clone();
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(async move {
+            // A panic must not leave the actor waiting for a round that never ends.
+            let round =
+                AssertUnwindSafe(round).catch_unwind().await.unwrap_or_else(|_| Err(BROKE_OFF.to_owned()));
+            let _ = myself.cast(ReloadMessage::RoundFinished(RoundFinished(round)));
+        });
+    }
+
+    fn finished(&mut self, myself: &ActorRef<ReloadMessage>, round: Result<Round, String>) {
+        self.busy = false;
+        let asked = std::mem::take(&mut self.asked);
+        let outcome = match round {
+            Err(trouble) => {
+                self.retry_later(myself);
+                let known = self.trouble.replace(trouble.clone()).is_some_and(|known| known == trouble);
+                if known && asked.is_empty() {
+                    return;
+                }
+                let error = ConfigError::about("reload", trouble).note("everything keeps running as it is");
+                ReloadOutcome::Rejected { generation: self.generation, errors: vec![error] }
+            }
+            Ok(round) => {
+                self.trouble = None;
+                let news = !round.changes.is_empty() || round.running.errors != self.running.errors;
+                self.running = round.running;
+                self.generation = round.published.unwrap_or(self.generation);
+                if let Some(watcher) = &self.watcher {
+                    watcher.watch(watcher::paths(&self.bench.loader, &self.running));
+                }
+                if !news && asked.is_empty() {
+                    return;
+                }
+                self.outcome(news, round.changes)
+            }
+        };
+        self.note(&outcome);
+        for reply in asked {
+            let _ = reply.send(outcome.clone());
+        }
+    }
+
+    /// What is not in force yet is tried again, whether or not a file changes.
+    fn retry_later(&mut self, myself: &ActorRef<ReloadMessage>) {
+        let myself = myself.clone();
+        self.tasks.spawn(async move {
+            tokio::time::sleep(RETRY).await;
+            let _ = myself.cast(ReloadMessage::FilesChanged);
+        });
+    }
+
+    /// A file that was put right by taking its change back has changed nothing that runs, but it is news.
+    fn outcome(&self, news: bool, mut changes: Vec<String>) -> ReloadOutcome {
+        if news && changes.is_empty() && self.running.errors.is_empty() {
+            changes.push("what was rejected is gone".to_owned());
+        }
+        ReloadOutcome::of(self.generation, changes, self.running.errors.clone())
+    }
+
+    fn note(&mut self, outcome: &ReloadOutcome) {
+        let now = unix_ms(&*self.clock);
+        if outcome.is_ok() {
+            self.last_success_ms = now;
+        }
+        self.metrics.count(outcome.result());
+        self.metrics.stands(&self.running.errors, self.last_success_ms);
+        let errors: Vec<String> = outcome.errors().iter().map(ConfigError::one_line).collect();
+        for error in &errors {
+            tracing::error!("{error}");
+        }
+        let (result, generation) = (outcome.result(), outcome.generation().0);
+        tracing::info!(result, generation, changes = ?outcome.changes(), "configuration reloaded");
+        self.history.truncate(HISTORY - 1);
+        let changes = outcome.changes().to_vec();
+        self.history.push_front(Change { at_ms: now, result, generation, changes, errors });
+    }
+
+    fn status(&self) -> ReloadStatus {
+        ReloadStatus {
+            generation: self.generation.0,
+            last_success_ms: self.last_success_ms,
+            invalid: self.running.invalid.clone(),
+            errors: self.running.errors.clone(),
+            history: self.history.iter().cloned().collect(),
+        }
+    }
+}

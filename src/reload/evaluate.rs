@@ -1,0 +1,153 @@
+//! Reads every file and decides what shall be in force. Blocking, and it changes nothing.
+
+use super::fixed;
+use super::judge::Judge;
+use super::last_good::LastGood;
+use crate::config::{ConfigError, DaemonConfig, DaemonFile, EndpointText, Loader};
+use crate::table::{EndpointSpec, Selection};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A configuration that is in force, or shall be.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// The daemon's part.
+    pub daemon: Arc<DaemonConfig>,
+    /// Every endpoint that has a version to run, by name.
+    pub endpoints: BTreeMap<Arc<str>, Arc<EndpointSpec>>,
+    /// Names whose file is rejected.
+    pub invalid: Vec<Arc<str>>,
+    /// Everything that is rejected, and what runs instead.
+    pub errors: Vec<ConfigError>,
+    /// The secret files in use.
+    pub(super) secret_files: BTreeSet<PathBuf>,
+    /// Texts of endpoint files found good.
+    pub(super) good: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// What a daemon needs to start.
+#[derive(Debug, Clone)]
+pub struct Initial {
+    /// What shall be in force.
+    pub running: Running,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the configuration for a start. A bad endpoint file does not stop it: it falls back to its last good version.
+///
+/// # Errors
+/// Everything that is wrong with the daemon's file; or the endpoints' folder, when there is no last good version of
+/// any endpoint.
+pub fn initial(loader: &Loader) -> Result<Initial, Vec<ConfigError>> {
+    let files = loader.read();
+    let file = loader.daemon(&files);
+    let Some(config) = file.valid() else {
+        return Err(file.errors.into_iter().chain(files.endpoints.err().map(|error| *error)).collect());
+    };
+    let last_good = LastGood::open(&config.spool.path);
+    if let Err(error) = &files.endpoints
+        && last_good.names().next().is_none()
+    {
+        return Err(vec![(**error).clone()]);
+    }
+    let mut judge = Judge::new(loader, &last_good, None, config.clone(), &file);
+    judge.endpoints(files.endpoints, &BTreeSet::new());
+    let running = judge.finish(Vec::new());
+    let mut warnings = Vec::new();
+    if running.endpoints.is_empty() && running.errors.is_empty() {
+        warnings.push("the endpoints' folder is empty: no event will be delivered".to_owned());
+    }
+    Ok(Initial { running, warnings })
+}
+
+/// Reads the files again. `removing` names endpoints that shall go, so that the last of them may.
+pub(super) fn evaluate(
+    loader: &Loader,
+    last_good: &LastGood,
+    running: &Running,
+    removing: &BTreeSet<Arc<str>>,
+) -> Running {
+    let files = loader.read();
+    let file = loader.daemon(&files);
+    let texts = files.endpoints.as_deref().unwrap_or_default();
+    let keeps = "the daemon keeps the configuration it has; endpoint files still apply";
+    let (config, errors) = match file.valid().cloned() {
+        None => (None, file.errors.iter().cloned().map(|error| error.note(keeps)).collect()),
+        Some(mut next) => {
+            let dropped = dropped(loader, running, &next, &file, texts);
+            if dropped.is_empty() {
+                let refused = fixed::keep(&running.daemon, &mut next, &file);
+                (Some(next), refused)
+            } else {
+                (None, dropped.into_iter().map(|error| error.note(keeps)).collect())
+            }
+        }
+    };
+    let config = config.unwrap_or_else(|| DaemonConfig::clone(&running.daemon));
+    let mut judge = Judge::new(loader, last_good, Some(running), config, &file);
+    judge.endpoints(files.endpoints, removing);
+    judge.finish(errors)
+}
+
+/// The names the next catalogue drops although endpoints use them, an error each.
+fn dropped(
+    loader: &Loader,
+    running: &Running,
+    next: &DaemonConfig,
+    file: &DaemonFile,
+    texts: &[EndpointText],
+) -> Vec<ConfigError> {
+    let (old, new) = (&running.daemon.catalogue, &next.catalogue);
+    let gone = |old: &[Arc<str>], new: &[Arc<str>]| -> Vec<Arc<str>> {
+        old.iter().filter(|name| !new.contains(name)).cloned().collect()
+    };
+    let (events, products) = (gone(&old.events, &new.events), gone(&old.products, &new.products));
+    if events.is_empty() && products.is_empty() {
+        return Vec::new();
+    }
+    // What the files say now counts, even where it is not in force yet: both may have been edited together.
+    let mut either = next.clone();
+    either.catalogue.events.extend(events.iter().cloned());
+    either.catalogue.products.extend(products.iter().cloned());
+    let current = |text: &EndpointText| {
+        let spec = loader.endpoint(text, &either).result.ok().map(Arc::new);
+        spec.or_else(|| running.endpoints.get(&text.name).cloned())
+    };
+    let specs: Vec<Arc<EndpointSpec>> = texts.iter().filter_map(current).collect();
+    let report = |key: &str, name: &Arc<str>, of: fn(&EndpointSpec) -> &Selection| {
+        let uses = |spec: &&Arc<EndpointSpec>| match of(spec) {
+            Selection::All => false,
+            Selection::Some(names) => names.contains(name),
+        };
+        let users: Vec<&str> = specs.iter().filter(uses).map(|spec| &*spec.identity.name).collect();
+        (!users.is_empty()).then(|| {
+            let message = format!("{name:?} cannot go from {key}: used by {}", users.join(", "));
+            file.error_at(&["catalogue", key], &message).help("Take it out of those endpoints' files first.")
+        })
+    };
+    let events = events.iter().filter_map(|name| report("events", name, |spec| &spec.events));
+    let products = products.iter().filter_map(|name| report("products", name, |spec| &spec.products));
+    events.chain(products).collect()
+}
+
+impl Running {
+    /// What is different from `before`, a line each; nothing: the same.
+    pub(super) fn changes_since(&self, before: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        if self.daemon != before.daemon {
+            changes.push("the daemon's file applied".to_owned());
+        }
+        for (name, spec) in &self.endpoints {
+            match before.endpoints.get(name) {
+                None => changes.push(format!("{name} added")),
+                Some(old) if old != spec => changes.push(format!("{name} changed")),
+                Some(_) => {}
+            }
+        }
+        let gone = before.endpoints.keys().filter(|name| !self.endpoints.contains_key(*name));
+        changes.extend(gone.map(|name| format!("{name} removed")));
+        changes
+    }
+}

@@ -1,0 +1,143 @@
+//! Judges the endpoints' files one by one, and finds the version that runs instead of a bad one.
+
+use super::evaluate::Running;
+use super::last_good::LastGood;
+use crate::config::{ConfigError, DaemonConfig, DaemonFile, EndpointText, Loader};
+use crate::table::EndpointSpec;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The endpoints of one reading of the files.
+pub(super) struct Judge<'a> {
+    loader: &'a Loader,
+    last_good: &'a LastGood,
+    before: Option<&'a Running>,
+    daemon: DaemonConfig,
+    endpoints: BTreeMap<Arc<str>, Arc<EndpointSpec>>,
+    invalid: Vec<Arc<str>>,
+    errors: Vec<ConfigError>,
+    secret_files: BTreeSet<PathBuf>,
+    good: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl<'a> Judge<'a> {
+    /// Judges by `daemon`. `before` is what runs; none at a start.
+    pub(super) fn new(
+        loader: &'a Loader,
+        last_good: &'a LastGood,
+        before: Option<&'a Running>,
+        daemon: DaemonConfig,
+        file: &DaemonFile,
+    ) -> Self {
+        let secret_files = file.secret_files.iter().cloned().collect();
+        let (endpoints, invalid, errors, good) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { loader, last_good, before, daemon, endpoints, invalid, errors, secret_files, good }
+    }
+
+    /// Judges every file. A folder that is unreadable or suddenly empty removes nobody but those in `removing`.
+    pub(super) fn endpoints(
+        &mut self,
+        files: Result<Vec<EndpointText>, Box<ConfigError>>,
+        removing: &BTreeSet<Arc<str>>,
+    ) {
+        let files = match files {
+            Ok(files) => files,
+            Err(error) => return self.nobody_goes(*error),
+        };
+        let stay = self.names_before().into_iter().any(|name| !removing.contains(&name));
+        if files.is_empty() && stay {
+            let folder = self.loader.endpoints_folder();
+            let message = "the endpoints' folder is suddenly empty";
+            let store = self.last_good.path("NAME");
+            self.nobody_goes(ConfigError::about(&folder.to_string_lossy(), message).help(format!(
+                "Put the files back. To be rid of the last endpoint leave a draft in its place, or stop the daemon \
+                 and delete {}.",
+                store.display()
+            )));
+            return;
+        }
+        files.into_iter().for_each(|file| self.endpoint(file));
+    }
+
+    /// What shall be in force, `errors` of the daemon's file before those of the endpoints'.
+    pub(super) fn finish(self, mut errors: Vec<ConfigError>) -> Running {
+        errors.extend(self.errors);
+        let daemon = match self.before {
+            Some(before) if *before.daemon == self.daemon => before.daemon.clone(),
+            _ => Arc::new(self.daemon),
+        };
+        Running {
+            daemon,
+            endpoints: self.endpoints,
+            invalid: self.invalid,
+            errors,
+            secret_files: self.secret_files,
+            good: self.good,
+        }
+    }
+
+    /// Who runs now; at a start, who ran when the daemon stopped.
+    fn names_before(&self) -> Vec<Arc<str>> {
+        match self.before {
+            Some(running) => running.endpoints.keys().cloned().collect(),
+            None => self.last_good.names().cloned().collect(),
+        }
+    }
+
+    /// The folder says nothing: everybody keeps running.
+    fn nobody_goes(&mut self, error: ConfigError) {
+        let names = self.names_before();
+        self.errors.push(error.note(format!("{} endpoint(s) keep running; none is removed", names.len())));
+        for name in names {
+            if let Some(spec) = self.fall_back(&name) {
+                self.endpoints.insert(name, spec);
+            }
+        }
+    }
+
+    fn endpoint(&mut self, file: EndpointText) {
+        let compiled = self.loader.endpoint(&file, &self.daemon);
+        self.secret_files.extend(compiled.secret_files);
+        let name = file.name;
+        let errors = match compiled.result {
+            Ok(spec) => {
+                let spec = self.same_as_before(&name, spec);
+                self.endpoints.insert(name.clone(), spec);
+                self.good.extend(file.text.ok().map(|text| (name, text)));
+                return;
+            }
+            Err(errors) => errors,
+        };
+        let spec = self.fall_back(&name);
+        let note = match spec {
+            Some(_) => format!("{name} keeps its last good version; the other files apply"),
+            None => format!("{name} has no version to run; the other files apply"),
+        };
+        self.errors.extend(errors.into_iter().map(|error| error.note(note.clone())));
+        if let Some(spec) = spec {
+            self.endpoints.insert(name.clone(), spec);
+        }
+        self.invalid.push(name);
+    }
+
+    /// The last good version judged by today's daemon file; where that fails too, for a secret that is gone perhaps,
+    /// the one that runs.
+    fn fall_back(&mut self, name: &Arc<str>) -> Option<Arc<EndpointSpec>> {
+        if let Some(text) = self.last_good.text(name) {
+            let file = Arc::from(self.last_good.path(name).to_string_lossy());
+            let compiled = self.loader.endpoint_text(name, file, &text, &self.daemon);
+            self.secret_files.extend(compiled.secret_files);
+            if let Ok(spec) = compiled.result {
+                return Some(self.same_as_before(name, spec));
+            }
+        }
+        self.before?.endpoints.get(name).cloned()
+    }
+
+    /// The value that runs already, if it is the same.
+    fn same_as_before(&self, name: &str, spec: EndpointSpec) -> Arc<EndpointSpec> {
+        let before = self.before.and_then(|running| running.endpoints.get(name));
+        before.filter(|before| ***before == spec).cloned().unwrap_or_else(|| Arc::new(spec))
+    }
+}

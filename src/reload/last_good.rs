@@ -1,0 +1,106 @@
+//! The last text of every endpoint file that was found good, kept under the spool's folder: what a bad file falls
+//! back to, across restarts too. A text may hold a secret that was written out, so only the owner may read it.
+
+use crate::config::{is_endpoint_name, list_toml};
+use rustix::fs::{Mode, OFlags};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// From so many files on, one sync of the whole file system is cheaper than one for each.
+const MANY: usize = 32;
+
+/// The folder of last good texts.
+#[derive(Debug)]
+pub(super) struct LastGood {
+    folder: PathBuf,
+    /// Digests of what is stored, by name.
+    stored: HashMap<Arc<str>, u64>,
+}
+
+impl LastGood {
+    /// Opens the folder below the spool's; one that is not there has no texts.
+    pub(super) fn open(spool: &Path) -> Self {
+        let folder = spool.join("last-good");
+        let mut last_good = Self { folder, stored: HashMap::new() };
+        for file in list_toml(&last_good.folder).unwrap_or_default() {
+            let Some(name) = file.strip_suffix(".toml") else { continue };
+            if let Some(text) = last_good.text(name) {
+                last_good.stored.insert(Arc::from(name), xxh3_64(text.as_bytes()));
+            }
+        }
+        last_good
+    }
+
+    /// The names that have a text.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.stored.keys()
+    }
+
+    /// The file of a name.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.toml"))
+    }
+
+    /// The text of a name.
+    pub(super) fn text(&self, name: &str) -> Option<Arc<str>> {
+        is_endpoint_name(name).then(|| std::fs::read_to_string(self.path(name)).ok().map(Arc::from))?
+    }
+
+    /// Stores the texts that are new, durably, and forgets the names that `keep` does not hold for.
+    pub(super) fn update(
+        &mut self,
+        good: &[(Arc<str>, Arc<str>)],
+        keep: impl Fn(&str) -> bool,
+    ) -> io::Result<()> {
+        let digest = |text: &str| xxh3_64(text.as_bytes());
+        let new: Vec<_> =
+            good.iter().filter(|(name, text)| self.stored.get(name) != Some(&digest(text))).collect();
+        let gone: Vec<Arc<str>> = self.stored.keys().filter(|name| !keep(name)).cloned().collect();
+        if new.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        self.create_folder()?;
+        let folder = File::open(&self.folder)?;
+        let many = new.len() >= MANY;
+        for (name, text) in &new {
+            let mut file = create_private(&self.temporary(name))?;
+            file.write_all(text.as_bytes())?;
+            if !many {
+                file.sync_all()?;
+            }
+        }
+        if many {
+            rustix::fs::syncfs(&folder)?;
+        }
+        for (name, text) in new {
+            std::fs::rename(self.temporary(name), self.path(name))?;
+            self.stored.insert(name.clone(), digest(text));
+        }
+        for name in gone {
+            match std::fs::remove_file(self.path(&name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => self.stored.remove(&name),
+            };
+        }
+        folder.sync_all()
+    }
+
+    fn temporary(&self, name: &str) -> PathBuf {
+        self.folder.join(format!(".{name}.new"))
+    }
+
+    fn create_folder(&self) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)
+    }
+}
+
+/// A fresh file that only its owner may read.
+fn create_private(path: &Path) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
+}

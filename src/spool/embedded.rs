@@ -1,0 +1,305 @@
+//! The spool in a folder of this machine.
+
+use super::folder::{Folder, OpenError};
+use super::meters::Meters;
+use super::read::{self, Found};
+use super::shared::{Shared, View};
+use super::store::Store;
+use super::writer::{Command, Parts, Writer};
+use super::{
+    Append, Backlog, EndpointState, Lease, Parked, Pending, ReadLimit, Refusal, Settlement, Spool,
+    SpoolError, SpoolEvent,
+};
+use crate::clock::{Clock, unix_ms};
+use crate::config::SpoolConfig;
+use crate::ids::{EndpointUid, Identity, Seq};
+use crate::metrics::Metrics;
+use crossbeam_channel::Sender;
+use futures_util::future::BoxFuture;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, oneshot};
+
+/// Who hears what the spool says by itself; called on the writer's thread, so it must only pass it on.
+pub type Listener = Box<dyn Fn(SpoolEvent) + Send>;
+
+/// How long and how many repeats are recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DedupLimits {
+    /// How long a key is remembered. `dedup_window`.
+    pub window: Duration,
+    /// How many keys are remembered; the oldest are forgotten first, and counted. `dedup_max`.
+    pub max: u64,
+}
+
+/// Reads at once; each holds a thread that may block.
+const READERS: usize = 4;
+/// Kept back on the disk, so that settlements can be written when it is full. fjall's smallest journal.
+const RESERVE: u64 = 64 * 1024 * 1024;
+
+/// The spool in a folder of this machine: a cheap handle in front of the writer's thread and the readers.
+pub struct EmbeddedSpool {
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    readers: Arc<Semaphore>,
+}
+
+impl EmbeddedSpool {
+    /// Opens or creates the spool and starts its writer. What `listener` hears, it hears in order.
+    ///
+    /// A database that cannot be opened is put aside whole, loudly, and the spool starts empty.
+    ///
+    /// # Errors
+    /// Another process holds the folder, its format is another version's, or nothing can be written there.
+    pub fn open(
+        config: &SpoolConfig,
+        dedup: DedupLimits,
+        clock: Arc<dyn Clock>,
+        metrics: &Metrics,
+        listener: Listener,
+    ) -> Result<Arc<Self>, OpenError> {
+        Self::open_with(config, dedup, clock, metrics, listener, RESERVE)
+    }
+
+    pub(super) fn open_with(
+        config: &SpoolConfig,
+        dedup: DedupLimits,
+        clock: Arc<dyn Clock>,
+        metrics: &Metrics,
+        listener: Listener,
+        reserve: u64,
+    ) -> Result<Arc<Self>, OpenError> {
+        let meters = Meters::new(metrics);
+        let folder = Folder::lock(&config.path, reserve, unix_ms(&*clock))?;
+        let store = open_store(&folder, &meters, unix_ms(&*clock))?;
+        let shared = Arc::new(Shared::default());
+        let (commands, receiver) = crossbeam_channel::unbounded();
+        let parts = Parts {
+            folder,
+            store: Arc::new(store),
+            shared: Arc::clone(&shared),
+            config: config.clone(),
+            dedup,
+            clock,
+            listener,
+            meters,
+            commands: receiver,
+        };
+        let writer = Writer::new(parts).map_err(|error| OpenError::Store(error.to_string()))?;
+        std::thread::Builder::new()
+            .name("spool-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| OpenError::Store(error.to_string()))?;
+        Ok(Arc::new(Self { shared, commands, readers: Arc::new(Semaphore::new(READERS)) }))
+    }
+
+    /// Changes the budgets, from the next commit on. `config.path` stays what it is.
+    pub fn set_limits(&self, config: &SpoolConfig, dedup: DedupLimits) {
+        self.tell(Command::Limits { config: config.clone(), dedup });
+    }
+
+    /// The database as it is now.
+    #[cfg(test)]
+    pub(super) fn store(&self) -> Option<Arc<Store>> {
+        self.shared.store()
+    }
+
+    /// Who an endpoint is.
+    #[must_use]
+    pub fn identity(&self, uid: EndpointUid) -> Option<Identity> {
+        self.shared.endpoints().get(&uid).and_then(|view| view.identity.clone())
+    }
+
+    fn tell(&self, command: Command) {
+        if let Err(unsent) = self.commands.send(command)
+            && let Command::Append(append) = unsent.0
+        {
+            let _ = append.reply.send(Err(Refusal::Failing(SpoolError::Closed.to_string())));
+        }
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, SpoolError>>) -> Command,
+    ) -> BoxFuture<'static, Result<T, SpoolError>> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply));
+        Box::pin(async move { answer.await.unwrap_or(Err(SpoolError::Closed)) })
+    }
+
+    /// Runs a read where it may block, if the lease is in force.
+    fn on_reader<T: Send + 'static>(
+        &self,
+        lease: &Lease,
+        read: impl FnOnce(&Store, &View) -> Result<T, SpoolError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, SpoolError>> {
+        let shared = Arc::clone(&self.shared);
+        let (uid, epoch) = (lease.endpoint, lease.epoch);
+        self.look(move |store| {
+            let view = shared.endpoints().get(&uid).cloned().unwrap_or_default();
+            if view.epoch == epoch { read(store, &view) } else { Err(SpoolError::Fenced) }
+        })
+    }
+
+    /// Runs a read where it may block.
+    pub(crate) fn look<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, SpoolError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, SpoolError>> {
+        let (shared, readers) = (Arc::clone(&self.shared), Arc::clone(&self.readers));
+        Box::pin(async move {
+            let turn = readers.acquire_owned().await.map_err(|_| SpoolError::Closed)?;
+            let work = move || {
+                // Whoever asked may be gone before the read is done: the turn is over when it is.
+                let _turn = turn;
+                let store = shared.store();
+                read(&*store.ok_or_else(|| SpoolError::Store("it is being opened again".to_owned()))?)
+            };
+            match tokio::task::spawn_blocking(work).await {
+                Ok(result) => result,
+                Err(error) => Err(SpoolError::Store(error.to_string())),
+            }
+        })
+    }
+
+    /// Hands out what was found and has the damaged set aside.
+    fn report(commands: &Sender<Command>, endpoint: EndpointUid, (found, damaged): Found) -> Vec<Pending> {
+        for seq in damaged {
+            let _ = commands.send(Command::Damaged { endpoint, seq });
+        }
+        found
+    }
+
+    fn backlog_of(&self, uid: EndpointUid, view: &View) -> Backlog {
+        let counts = view.counts;
+        let waits = counts.ready + counts.parked > 0;
+        let store = if waits { self.shared.store() } else { None };
+        let nameless = || Identity { name: Arc::from(format!("endpoint {}", uid.0)), account: None };
+        Backlog {
+            uid,
+            identity: view.identity.clone().unwrap_or_else(nameless),
+            ready: counts.ready,
+            parked: counts.parked,
+            dead: counts.dead,
+            bytes: counts.bytes,
+            oldest_ms: store.and_then(|store| read::oldest_ms(&store, uid, Seq(counts.low))),
+        }
+    }
+}
+
+/// Opens the database; what cannot be opened is put aside.
+fn open_store(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
+    // Damaged files may fail an assertion inside the database: that, too, only means that it cannot be opened.
+    let open = || match catch_unwind(AssertUnwindSafe(|| Store::open(&folder.store()))) {
+        Ok(Ok(store)) => Ok(store),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it is damaged".to_owned()),
+    };
+    let error = match open() {
+        Ok(store) => return Ok(store),
+        Err(error) => error,
+    };
+    meters.open_errors.increment(1);
+    let path = folder.store();
+    let aside = folder.set_aside(now_ms);
+    let aside =
+        aside.map_err(|source| OpenError::Io { action: "set aside the damaged store", path, source })?;
+    tracing::error!(%error, aside = %aside.display(),
+        "the spool cannot be opened: it is set aside whole, nothing in it is delivered; starting empty");
+    open().map_err(OpenError::Store)
+}
+
+impl Spool for EmbeddedSpool {
+    fn append(&self, append: Append) {
+        self.tell(Command::Append(append));
+    }
+
+    fn acquire(&self, endpoint: EndpointUid) -> BoxFuture<'static, Result<Lease, SpoolError>> {
+        self.ask(|reply| Command::Acquire { endpoint, reply })
+    }
+
+    fn read(
+        &self,
+        lease: &Lease,
+        after: Option<Seq>,
+        limit: ReadLimit,
+    ) -> BoxFuture<'static, Result<Vec<Pending>, SpoolError>> {
+        let (commands, uid) = (self.commands.clone(), lease.endpoint);
+        self.on_reader(lease, move |store, view| {
+            let from = after.map_or(0, |seq| seq.0.saturating_add(1)).max(view.counts.low);
+            let found = read::pending(store, uid, Seq(from), limit)?;
+            Ok(Self::report(&commands, uid, found))
+        })
+    }
+
+    fn fetch(&self, lease: &Lease, seqs: Vec<Seq>) -> BoxFuture<'static, Result<Vec<Pending>, SpoolError>> {
+        let (commands, uid) = (self.commands.clone(), lease.endpoint);
+        self.on_reader(lease, move |store, _| {
+            let found = read::some(store, uid, &seqs)?;
+            Ok(Self::report(&commands, uid, found))
+        })
+    }
+
+    fn parked(&self, lease: &Lease) -> BoxFuture<'static, Result<Vec<Parked>, SpoolError>> {
+        let uid = lease.endpoint;
+        self.on_reader(lease, move |store, _| read::parked(store, uid))
+    }
+
+    fn park(&self, lease: &Lease, parked: Parked) {
+        lease.unwritten.said();
+        let (endpoint, epoch, unwritten) = (lease.endpoint, lease.epoch, Arc::clone(&lease.unwritten));
+        self.tell(Command::Park { endpoint, epoch, unwritten, parked });
+    }
+
+    fn settle(&self, lease: &Lease, seq: Seq, settlement: Settlement) {
+        lease.unwritten.said();
+        let (endpoint, epoch, unwritten) = (lease.endpoint, lease.epoch, Arc::clone(&lease.unwritten));
+        self.tell(Command::Settle { endpoint, epoch, unwritten, seq, settlement });
+    }
+
+    fn endpoint_state(&self, endpoint: EndpointUid) -> EndpointState {
+        self.shared.endpoints().get(&endpoint).map(|view| view.state).unwrap_or_default()
+    }
+
+    fn put_endpoint_state(&self, endpoint: EndpointUid, state: EndpointState) {
+        // Whoever says it reads it back at once; the writer will publish the same.
+        self.shared.endpoints().entry(endpoint).or_default().state = state;
+        self.tell(Command::PutState { endpoint, state });
+    }
+
+    fn register(
+        &self,
+        identities: Vec<Identity>,
+    ) -> BoxFuture<'static, Result<Vec<EndpointUid>, SpoolError>> {
+        self.ask(|reply| Command::Register { identities, reply })
+    }
+
+    fn backlogs(&self) -> Vec<Backlog> {
+        let views: Vec<(EndpointUid, View)> = self
+            .shared
+            .endpoints()
+            .iter()
+            .filter(|(_, View { counts, .. })| counts.ready + counts.parked + counts.dead > 0)
+            .map(|(uid, view)| (*uid, view.clone()))
+            .collect();
+        views.iter().map(|(uid, view)| self.backlog_of(*uid, view)).collect()
+    }
+
+    fn backlog(&self, endpoint: EndpointUid) -> Option<Backlog> {
+        let view = self.shared.endpoints().get(&endpoint).cloned()?;
+        Some(self.backlog_of(endpoint, &view))
+    }
+
+    fn remove_endpoint(&self, endpoint: EndpointUid) {
+        self.tell(Command::Remove { endpoint });
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.trouble()
+    }
+
+    fn close(&self) -> BoxFuture<'static, Result<(), SpoolError>> {
+        self.ask(|reply| Command::Close { reply })
+    }
+}

@@ -1,0 +1,84 @@
+use super::*;
+use crate::spool::{Refusal, faults};
+use std::io::ErrorKind;
+
+#[tokio::test]
+async fn a_damaged_record_is_set_aside_and_reading_goes_on() {
+    let rig = Rig::new();
+    rig.append((0..3).map(|n| event(&format!("m{n}"), &[A])).collect()).await;
+    let lease = rig.lease(A).await;
+    let seq = rig.all(&lease).await[1].event.seq;
+    let store = rig.spool.store().unwrap();
+    let mut record = store.events.get(seq.0.to_be_bytes()).unwrap().unwrap().to_vec();
+    let middle = record.len() / 2;
+    record[middle] ^= 1;
+    store.events.insert(seq.0.to_be_bytes(), record).unwrap();
+    drop(store);
+    assert_eq!(messages(&rig.all(&lease).await), ["m0", "m2"]);
+    rig.until("its delivery is gone", |rig| rig.counts(A).0 == 2).await;
+    assert_eq!((rig.rows("damaged"), rig.rows("events")), (1, 2));
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_refused_and_the_spool_recovers() {
+    let rig = Rig::new();
+    rig.append(vec![event("m1", &[A])]).await;
+    let lease = rig.lease(A).await;
+    let seq = rig.all(&lease).await[0].event.seq;
+    faults::inject(&rig.config.path, 2, ErrorKind::Other);
+    rig.settle(&lease, seq, Ok(()));
+    let refused = rig.submit(vec![event("m2", &[A])]).await.unwrap();
+    assert!(matches!(refused, Err(Refusal::Failing(_))), "{refused:?}");
+    let failing = |event| match event {
+        SpoolEvent::Failing(failing) => Some(failing),
+        _ => None,
+    };
+    assert!(rig.hear(failing));
+    assert!(!rig.hear(failing), "it recovers, and says so once");
+    assert_eq!(rig.spool.trouble(), None);
+    rig.append(vec![event("m3", &[A])]).await;
+    assert_eq!(messages(&rig.all(&lease).await), ["m3"], "what was settled meanwhile is settled");
+    assert_eq!((lease.unwritten.count(), rig.counts(A).0), (0, 1));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_as_full_and_comes_back() {
+    let rig = Rig::new();
+    faults::inject(&rig.config.path, 1, ErrorKind::StorageFull);
+    assert_eq!(rig.submit(vec![event("m1", &[A])]).await.unwrap(), Err(Refusal::Full));
+    rig.until("the room is kept back again", |rig| rig.config.path.join("RESERVE").exists()).await;
+    rig.until("it takes events again", |rig| rig.spool.trouble().is_none()).await;
+    rig.append(vec![event("m1", &[A])]).await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_is_set_aside_whole() {
+    let rig = Rig::new();
+    rig.append(vec![event("m1", &[A])]).await;
+    rig.spool.close().await.unwrap();
+    std::fs::write(rig.config.path.join("store/version"), "nonsense").unwrap();
+    let (spool, _heard) = open(&rig.config, rig.dedup, &rig.clock);
+    assert!(spool.backlogs().is_empty());
+    let names: Vec<_> =
+        std::fs::read_dir(&rig.config.path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().any(|name| name.to_string_lossy().starts_with("damaged-")), "{names:?}");
+}
+
+#[tokio::test]
+async fn another_versions_folder_is_left_alone() {
+    let rig = Rig::new();
+    rig.spool.close().await.unwrap();
+    std::fs::write(rig.config.path.join("FORMAT"), "postrider spool 2\n").unwrap();
+    let opened =
+        EmbeddedSpool::open(&rig.config, rig.dedup, Arc::new(SystemClock), &Metrics::new(), Box::new(drop));
+    let error = opened.err().expect("it is refused").to_string();
+    assert!(error.contains("postrider spool 2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_spool_says_so() {
+    let rig = Rig::new();
+    rig.spool.close().await.unwrap();
+    rig.until("the writer is gone", |rig| rig.submit(vec![event("m1", &[A])]).try_recv().is_ok()).await;
+    assert!(rig.spool.acquire(A).await.is_err());
+}

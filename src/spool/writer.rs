@@ -1,0 +1,354 @@
+//! The writer: one thread that owns every change.
+//!
+//! It takes what has been said since the last commit, makes one atomic batch of it and commits. Appends and
+//! registrations are synced before they are answered; settlements reach the operating system in the same commit, so
+//! that a kill of the process cannot undo them, and are synced within [`FLUSH`]. Numbers live in memory, are changed
+//! as commands are applied and are written with the batch; if a commit fails they are read back from the store.
+
+mod append;
+mod commit;
+mod housekeeping;
+mod recover;
+mod settle;
+
+use super::cache::Cache;
+use super::embedded::{DedupLimits, Listener};
+use super::folder::Folder;
+use super::meters::Meters;
+use super::record::{Counts, DedupRow, Totals};
+use super::settled::Block;
+use super::shared::Shared;
+use super::store::Store;
+use super::{
+    Accepted, Append, DeadReason, EndpointState, Lease, Parked, Receipt, Refusal, Settlement, SpoolError,
+    StoredEvent, Unwritten,
+};
+use crate::clock::Clock;
+use crate::config::SpoolConfig;
+use crate::ids::{EndpointUid, Identity, Seq};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use fjall::OwnedWriteBatch;
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// What is written without a sync of its own is synced after this.
+const FLUSH: Duration = Duration::from_millis(100);
+/// How often budgets and the disk are looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How soon, when there is more to do than one slice.
+const NEXT_SLICE: Duration = Duration::from_millis(5);
+/// How often a store that fails is opened again.
+const RETRY: Duration = Duration::from_millis(500);
+/// Commands of one commit.
+const COMMANDS: usize = 4096;
+/// Bytes of bodies of one commit.
+const COMMIT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Where an answer goes.
+type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
+
+/// What the writer is told.
+pub(super) enum Command {
+    Append(Append),
+    Settle { endpoint: EndpointUid, epoch: u64, unwritten: Arc<Unwritten>, seq: Seq, settlement: Settlement },
+    Park { endpoint: EndpointUid, epoch: u64, unwritten: Arc<Unwritten>, parked: Parked },
+    Acquire { endpoint: EndpointUid, reply: Reply<Lease> },
+    PutState { endpoint: EndpointUid, state: EndpointState },
+    Register { identities: Vec<Identity>, reply: Reply<Vec<EndpointUid>> },
+    Remove { endpoint: EndpointUid },
+    Damaged { endpoint: EndpointUid, seq: Seq },
+    Limits { config: SpoolConfig, dedup: DedupLimits },
+    Close { reply: Reply<()> },
+}
+
+/// What the writer knows of one endpoint.
+#[derive(Default)]
+struct Endpoint {
+    identity: Option<Identity>,
+    state: EndpointState,
+    counts: Counts,
+    epoch: u64,
+    unwritten: Option<Arc<Unwritten>>,
+    /// Of the commit being made: settlements applied,
+    written: usize,
+    /// new events,
+    fresh: Vec<Arc<StoredEvent>>,
+    /// the delivery before them,
+    after: Option<Seq>,
+    /// and whether it is among `Cycle::endpoints`.
+    touched: bool,
+}
+
+/// An append that waits for its commit.
+struct Answer {
+    reply: oneshot::Sender<Receipt>,
+    accepted: Vec<Accepted>,
+    permit: Option<Box<dyn Any + Send>>,
+}
+
+/// The commit being made.
+#[derive(Default)]
+struct Cycle {
+    batch: Option<OwnedWriteBatch>,
+    durable: bool,
+    answers: Vec<Answer>,
+    leases: Vec<(Reply<Lease>, Lease)>,
+    numbers: Vec<(Reply<Vec<EndpointUid>>, Vec<EndpointUid>)>,
+    /// Keys that are not in the store yet.
+    keys: HashMap<[u8; 16], DedupRow>,
+    events: Vec<Seq>,
+    endpoints: Vec<EndpointUid>,
+    /// What older leases said in this commit.
+    older: Vec<(Arc<Unwritten>, usize)>,
+    block: Block,
+    died: BTreeMap<(EndpointUid, DeadReason), u64>,
+    /// Said once and never again by whoever said it: kept until it is written.
+    said: Vec<Command>,
+}
+
+/// The state of the writer's thread.
+pub(super) struct Writer {
+    folder: Folder,
+    store: Option<Arc<Store>>,
+    shared: Arc<Shared>,
+    config: SpoolConfig,
+    dedup: DedupLimits,
+    clock: Arc<dyn Clock>,
+    listener: Listener,
+    meters: Meters,
+    commands: Receiver<Command>,
+    totals: Totals,
+    endpoints: HashMap<EndpointUid, Endpoint>,
+    identities: HashMap<Identity, EndpointUid>,
+    cache: Cache,
+    cycle: Cycle,
+    /// Kept while the store fails.
+    kept: Vec<Command>,
+    failing: Option<Refusal>,
+    /// The listener was told that it fails.
+    announced: bool,
+    disk_full: bool,
+    retry_at: Instant,
+    unsynced_since: Option<Instant>,
+    housekeeping_at: Instant,
+    /// Everything up to this delivery is to die, its endpoint being removed.
+    removing: BTreeMap<EndpointUid, Seq>,
+    /// Endpoints that have more waiting than `backlog`.
+    overflowing: std::collections::BTreeSet<EndpointUid>,
+    /// Nothing is left before these places: of dedup keys, of dead letters, of history.
+    floors: [u64; 3],
+    closing: Option<Reply<()>>,
+}
+
+/// What a writer is made of.
+pub(super) struct Parts {
+    pub(super) folder: Folder,
+    pub(super) store: Arc<Store>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) config: SpoolConfig,
+    pub(super) dedup: DedupLimits,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) listener: Listener,
+    pub(super) meters: Meters,
+    pub(super) commands: Receiver<Command>,
+}
+
+impl Writer {
+    /// Reads the numbers of an opened store.
+    pub(super) fn new(parts: Parts) -> fjall::Result<Self> {
+        let now = parts.clock.now();
+        let disk_full = !parts.folder.make_reserve() || parts.folder.is_full();
+        let mut writer = Self {
+            folder: parts.folder,
+            store: Some(parts.store),
+            shared: parts.shared,
+            config: parts.config,
+            dedup: parts.dedup,
+            clock: parts.clock,
+            listener: parts.listener,
+            meters: parts.meters,
+            commands: parts.commands,
+            totals: Totals::default(),
+            endpoints: HashMap::new(),
+            identities: HashMap::new(),
+            cache: Cache::default(),
+            cycle: Cycle::default(),
+            kept: Vec::new(),
+            failing: None,
+            announced: false,
+            disk_full,
+            retry_at: now,
+            unsynced_since: None,
+            housekeeping_at: now,
+            removing: BTreeMap::new(),
+            overflowing: std::collections::BTreeSet::new(),
+            floors: [0; 3],
+            closing: None,
+        };
+        writer.load()?;
+        writer.publish_all();
+        writer.publish_trouble();
+        Ok(writer)
+    }
+
+    /// Serves until it is told to close, or until nobody is left to tell it.
+    pub(super) fn run(mut self) {
+        while self.closing.is_none() {
+            let now = self.clock.now();
+            let mut bytes = 0;
+            match self.commands.recv_timeout(self.deadline().saturating_duration_since(now)) {
+                Ok(command) => self.take(command, &mut bytes),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let mut count = 1;
+            while count < COMMANDS && bytes < COMMIT_BYTES && self.closing.is_none() {
+                let Ok(command) = self.commands.try_recv() else { break };
+                self.take(command, &mut bytes);
+                count += 1;
+            }
+            self.commit();
+            self.tick();
+        }
+        self.close();
+    }
+
+    fn deadline(&self) -> Instant {
+        if self.failing.is_some() {
+            return self.retry_at;
+        }
+        self.unsynced_since.map_or(self.housekeeping_at, |since| self.housekeeping_at.min(since + FLUSH))
+    }
+
+    /// What is due by the clock.
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        if self.failing.is_some() {
+            if now >= self.retry_at {
+                self.recover();
+                self.retry_at = self.clock.now() + RETRY;
+            }
+            return;
+        }
+        if self.unsynced_since.is_some_and(|since| now >= since + FLUSH) {
+            self.sync();
+        }
+        if now >= self.housekeeping_at && self.failing.is_none() {
+            let more = self.housekeep();
+            self.housekeeping_at = self.clock.now() + if more { NEXT_SLICE } else { HOUSEKEEPING };
+        }
+    }
+
+    fn take(&mut self, command: Command, bytes: &mut usize) {
+        match command {
+            Command::Append(append) => {
+                *bytes += append.events.iter().map(|event| event.body.len()).sum::<usize>();
+                self.append(append);
+            }
+            Command::Limits { config, dedup } => {
+                self.config = config;
+                self.dedup = dedup;
+                self.housekeeping_at = self.clock.now();
+            }
+            Command::Close { reply } => self.closing = Some(reply),
+            Command::Register { identities, reply } => self.register(identities, reply),
+            Command::Acquire { endpoint, reply } => self.acquire(endpoint, reply),
+            said if self.failing.is_some() => self.kept.push(said),
+            said => {
+                self.apply(&said);
+                self.cycle.said.push(said);
+            }
+        }
+    }
+
+    /// Applies what is said once and must not be lost.
+    fn apply(&mut self, said: &Command) {
+        match said {
+            Command::Settle { endpoint, epoch, unwritten, seq, settlement } => {
+                if self.holds(*endpoint, *epoch, unwritten) {
+                    self.settle(*endpoint, *seq, settlement.result, &settlement.note);
+                    self.raise_low(*endpoint, settlement.low);
+                }
+            }
+            Command::Park { endpoint, epoch, unwritten, parked } => {
+                if self.holds(*endpoint, *epoch, unwritten) {
+                    self.park(*endpoint, parked);
+                }
+            }
+            Command::PutState { endpoint, state } => self.put_state(*endpoint, *state),
+            Command::Remove { endpoint } => {
+                let last = self.endpoints.get(endpoint).map_or(0, |known| known.counts.last);
+                self.removing.insert(*endpoint, Seq(last));
+                self.housekeeping_at = self.clock.now();
+            }
+            Command::Damaged { endpoint, seq } => self.set_aside(*endpoint, *seq),
+            Command::Append(_)
+            | Command::Limits { .. }
+            | Command::Close { .. }
+            | Command::Register { .. }
+            | Command::Acquire { .. } => {}
+        }
+    }
+
+    /// Whether a lease is in force; if so, one more of what it said is being written. What an older lease says is
+    /// ignored, but it need not wait for it either.
+    fn holds(&mut self, uid: EndpointUid, epoch: u64, unwritten: &Unwritten) -> bool {
+        match self.endpoints.get_mut(&uid) {
+            Some(endpoint) if endpoint.epoch == epoch => {
+                endpoint.written += 1;
+                self.touch(uid);
+                true
+            }
+            _ => {
+                unwritten.written(1);
+                false
+            }
+        }
+    }
+
+    /// The endpoint, to be written with the commit.
+    fn touch(&mut self, uid: EndpointUid) -> &mut Endpoint {
+        let endpoint = self.endpoints.entry(uid).or_default();
+        if !endpoint.touched {
+            endpoint.touched = true;
+            self.cycle.endpoints.push(uid);
+        }
+        endpoint
+    }
+
+    fn insert(&mut self, keyspace: impl FnOnce(&Store) -> &fjall::Keyspace, key: &[u8], row: Vec<u8>) {
+        if let Some(store) = &self.store {
+            let batch =
+                self.cycle.batch.get_or_insert_with(|| OwnedWriteBatch::with_capacity(store.db.clone(), 64));
+            batch.insert(keyspace(store), key, row);
+        }
+    }
+
+    fn remove(&mut self, keyspace: impl FnOnce(&Store) -> &fjall::Keyspace, key: &[u8]) {
+        if let Some(store) = &self.store {
+            let batch =
+                self.cycle.batch.get_or_insert_with(|| OwnedWriteBatch::with_capacity(store.db.clone(), 64));
+            batch.remove(keyspace(store), key);
+        }
+    }
+
+    /// Reads a row as it was before this commit. A row that cannot be read is not there, and that is counted.
+    fn read(&self, keyspace: impl FnOnce(&Store) -> &fjall::Keyspace, key: &[u8]) -> Option<fjall::Slice> {
+        let store = self.store.as_ref()?;
+        match keyspace(store).get(key) {
+            Ok(row) => row,
+            Err(error) => {
+                self.meters.read_errors.increment(1);
+                tracing::error!(%error, "the spool cannot read a row");
+                None
+            }
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        crate::clock::unix_ms(&*self.clock)
+    }
+}

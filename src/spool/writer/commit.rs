@@ -1,0 +1,170 @@
+//! One commit, and what is said after it.
+
+use super::{Cycle, Writer};
+use crate::ids::{EndpointUid, Seq};
+use crate::spool::record::endpoint_key;
+use crate::spool::shared::View;
+use crate::spool::{Committed, SpoolEvent, Wake};
+use fjall::PersistMode;
+
+impl Writer {
+    /// Writes what was applied since the last commit and answers who waits for it.
+    pub(super) fn commit(&mut self) {
+        if self.failing.is_some() {
+            return;
+        }
+        self.write_events();
+        if let Some(block) = self.cycle.block.take() {
+            self.totals.history_bytes += block.len() as u64;
+            let number = self.totals.next_block;
+            self.totals.next_block += 1;
+            self.insert(|store| &store.history, &number.to_be_bytes(), block);
+        }
+        // A lease alone, or what an endpoint says of rows that are gone, changes nothing on disk.
+        if self.cycle.batch.is_some() {
+            let endpoints = std::mem::take(&mut self.cycle.endpoints);
+            for uid in &endpoints {
+                if let Some(row) = self.endpoints.get(uid).map(|endpoint| endpoint.counts.encode()) {
+                    self.insert(|store| &store.counters, &endpoint_key(*uid), row);
+                }
+            }
+            self.cycle.endpoints = endpoints;
+            self.insert(|store| &store.meta, b"totals", self.totals.encode());
+        }
+        match self.write() {
+            Ok(()) => self.committed(),
+            Err(error) => self.fail("commit", &error),
+        }
+    }
+
+    fn write(&mut self) -> fjall::Result<()> {
+        let Some(batch) = self.cycle.batch.take() else { return Ok(()) };
+        let Some(store) = &self.store else { return Err(fjall::Error::Poisoned) };
+        store.keep_pace()?;
+        #[cfg(test)]
+        crate::spool::faults::check(&self.config.path)?;
+        let begun = self.clock.now();
+        let mode = if self.cycle.durable { PersistMode::SyncData } else { PersistMode::Buffer };
+        batch.durability(Some(mode)).commit()?;
+        let now = self.clock.now();
+        if self.cycle.durable {
+            self.meters.sync.record(now.saturating_duration_since(begun).as_secs_f64());
+            self.unsynced_since = None;
+        } else {
+            self.unsynced_since.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    /// Syncs what was written without.
+    pub(super) fn sync(&mut self) {
+        let Some(store) = &self.store else { return };
+        let begun = self.clock.now();
+        match store.db.persist(PersistMode::SyncData) {
+            Ok(()) => {
+                self.unsynced_since = None;
+                self.meters.sync.record(self.clock.now().saturating_duration_since(begun).as_secs_f64());
+            }
+            Err(error) => self.fail("sync", &error),
+        }
+    }
+
+    fn committed(&mut self) {
+        let mut cycle = std::mem::take(&mut self.cycle);
+        self.publish(&cycle.endpoints);
+        for (unwritten, count) in cycle.older.drain(..) {
+            unwritten.written(count);
+        }
+        let mut wakes = Vec::new();
+        for uid in &cycle.endpoints {
+            let Some(endpoint) = self.endpoints.get_mut(uid) else { continue };
+            endpoint.touched = false;
+            let written = std::mem::take(&mut endpoint.written);
+            let heard = written > 0
+                && endpoint.unwritten.as_ref().is_some_and(|unwritten| unwritten.written(written));
+            let events = std::mem::take(&mut endpoint.fresh);
+            if events.is_empty() && !heard {
+                continue;
+            }
+            let after = if events.is_empty() {
+                Some(Seq(endpoint.counts.last)).filter(|seq| seq.0 > 0)
+            } else {
+                endpoint.after.take()
+            };
+            wakes.push(Wake { endpoint: *uid, after, events });
+        }
+        for answer in cycle.answers.drain(..) {
+            let _ = answer.reply.send(Ok(answer.accepted));
+            drop(answer.permit);
+        }
+        for (reply, lease) in cycle.leases.drain(..) {
+            let _ = reply.send(Ok(lease));
+        }
+        for (reply, numbers) in cycle.numbers.drain(..) {
+            let _ = reply.send(Ok(numbers));
+        }
+        if !wakes.is_empty() {
+            (self.listener)(SpoolEvent::Committed(Committed { wakes }));
+        }
+        for ((endpoint, reason), count) in std::mem::take(&mut cycle.died) {
+            (self.listener)(SpoolEvent::Died { endpoint, reason, count });
+        }
+        self.cache.trim();
+        self.cycle = recycled(cycle);
+    }
+
+    /// Shows everybody the numbers of these endpoints.
+    fn publish(&self, endpoints: &[EndpointUid]) {
+        if endpoints.is_empty() {
+            return;
+        }
+        let mut views = self.shared.endpoints();
+        for uid in endpoints {
+            let Some(endpoint) = self.endpoints.get(uid) else { continue };
+            let view = views.entry(*uid).or_default();
+            view.counts = endpoint.counts;
+            view.state = endpoint.state;
+            view.epoch = endpoint.epoch;
+            if view.identity.is_none() {
+                view.identity.clone_from(&endpoint.identity);
+            }
+        }
+    }
+
+    /// Shows everybody all numbers, and the store they come from.
+    pub(super) fn publish_all(&self) {
+        let views = self.endpoints.iter().map(|(uid, endpoint)| {
+            let view = View {
+                identity: endpoint.identity.clone(),
+                state: endpoint.state,
+                epoch: endpoint.epoch,
+                counts: endpoint.counts,
+            };
+            (*uid, view)
+        });
+        *self.shared.endpoints() = views.collect();
+        self.shared.set_store(self.store.clone());
+    }
+
+    /// Says why events cannot be taken, if that is so.
+    pub(super) fn publish_trouble(&self) {
+        let trouble = match &self.failing {
+            Some(refusal) => Some(refusal.to_string()),
+            None if self.disk_full => Some("the disk is full".to_owned()),
+            None if self.totals.pending >= self.config.max_bytes => {
+                Some("max_bytes of undelivered work wait".to_owned())
+            }
+            None => None,
+        };
+        self.shared.set_trouble(trouble);
+    }
+}
+
+/// The buffers of a finished commit, empty, for the next one.
+fn recycled(mut done: Cycle) -> Cycle {
+    done.keys.clear();
+    done.events.clear();
+    done.endpoints.clear();
+    done.said.clear();
+    Cycle { durable: false, batch: None, ..done }
+}

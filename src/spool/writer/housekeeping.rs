@@ -1,0 +1,203 @@
+//! Budgets and ages, looked at between commits, in slices so small that no commit waits long for one.
+
+use super::Writer;
+use crate::ids::{EndpointUid, Generation, Seq};
+use crate::spool::codec::{delivery_key, split_delivery_key, split_seq_key};
+use crate::spool::record::{DeadRow, DedupRow};
+use crate::spool::{DeadReason, HistoryNote, settled};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Rows looked at in one slice.
+const SLICE: usize = 1000;
+
+impl Writer {
+    /// One slice of everything. True: there is more to do.
+    pub(super) fn housekeep(&mut self) -> bool {
+        let mut more = self.end_removed();
+        more |= self.end_overflow();
+        more |= self.expire_dedup();
+        more |= self.expire_dead();
+        more |= self.expire_history();
+        self.commit();
+        self.look_at_disk();
+        self.meters.pending_bytes.set(gauge(self.totals.pending));
+        self.meters.dead_bytes.set(gauge(self.totals.dead_bytes));
+        self.meters.history_bytes.set(gauge(self.totals.history_bytes));
+        if let Some(Ok(bytes)) = self.store.as_ref().map(|store| store.db.disk_space()) {
+            self.meters.disk_bytes.set(gauge(bytes));
+        }
+        self.publish_trouble();
+        more && self.failing.is_none()
+    }
+
+    fn look_at_disk(&mut self) {
+        let full = self.folder.is_full() || !self.folder.make_reserve();
+        if full != self.disk_full {
+            self.disk_full = full;
+            if full {
+                tracing::error!("the disk is full: no event is accepted until there is room");
+            } else {
+                tracing::info!("the disk has room again");
+            }
+        }
+    }
+
+    /// What is left of removed endpoints is dead.
+    fn end_removed(&mut self) -> bool {
+        let Some((&uid, &last)) = self.removing.iter().next() else { return false };
+        let oldest = self.oldest(uid, last, SLICE);
+        if oldest.is_empty() {
+            self.removing.remove(&uid);
+        }
+        for seq in oldest {
+            self.end(uid, seq, DeadReason::EndpointRemoved, "the endpoint was removed");
+        }
+        !self.removing.is_empty()
+    }
+
+    /// The oldest of what is too much for one endpoint is dead.
+    fn end_overflow(&mut self) -> bool {
+        let Some(&uid) = self.overflowing.iter().next() else { return false };
+        let over = |writer: &Self| {
+            writer.endpoints.get(&uid).is_some_and(|known| known.counts.bytes > writer.config.backlog)
+        };
+        let oldest = self.oldest(uid, Seq(u64::MAX), SLICE);
+        let stuck = oldest.is_empty();
+        for seq in oldest {
+            if !over(self) {
+                break;
+            }
+            self.end(uid, seq, DeadReason::Overflow, "more waited for this endpoint than backlog allows");
+        }
+        if stuck || !over(self) {
+            self.overflowing.remove(&uid);
+        }
+        !self.overflowing.is_empty()
+    }
+
+    /// The oldest deliveries of an endpoint, parked ones included, as they were before this commit.
+    fn oldest(&self, uid: EndpointUid, last: Seq, count: usize) -> Vec<Seq> {
+        let (Some(store), Some(endpoint)) = (&self.store, self.endpoints.get(&uid)) else {
+            return Vec::new();
+        };
+        let end = delivery_key(uid, last);
+        let rows = |keyspace: &fjall::Keyspace, low: u64, count: usize| {
+            let begin = delivery_key(uid, Seq(low));
+            let range = (Bound::Included(begin), Bound::Included(end));
+            let keys = if begin > end { None } else { Some(keyspace.range(range)) };
+            let keys = keys.into_iter().flatten().take(count).filter_map(|row| row.key().ok());
+            keys.filter_map(|key| split_delivery_key(&key)).map(|(_, seq)| seq).collect::<Vec<_>>()
+        };
+        let mut seqs = if endpoint.counts.parked > 0 { rows(&store.parked, 0, count) } else { Vec::new() };
+        if endpoint.counts.ready > 0 {
+            seqs.extend(rows(&store.deliveries, endpoint.counts.low, count));
+        }
+        seqs.sort_unstable();
+        seqs.dedup();
+        seqs.truncate(count);
+        seqs
+    }
+
+    fn end(&mut self, uid: EndpointUid, seq: Seq, reason: DeadReason, text: &'static str) {
+        let note = HistoryNote {
+            attempts: 0,
+            ended_ms: self.now_ms(),
+            took_us: 0,
+            status: None,
+            reason: Arc::from(text),
+            generation: Generation(0),
+        };
+        if self.settle(uid, seq, Err(reason), &note) {
+            *self.cycle.died.entry((uid, reason)).or_default() += 1;
+        }
+    }
+
+    /// The first rows of a keyspace that is read oldest first.
+    fn first(&self, keyspace: &fjall::Keyspace, floor: u64) -> Vec<(u64, fjall::Slice)> {
+        let rows = keyspace.range(floor.to_be_bytes()..).take(SLICE);
+        let rows = rows.filter_map(|row| row.into_inner().ok());
+        rows.filter_map(|(key, row)| Some((split_seq_key(&key)?, row))).collect()
+    }
+
+    /// Keys past the window are forgotten, and the oldest of what is too many; those are counted.
+    fn expire_dedup(&mut self) -> bool {
+        let Some(store) = self.store.clone() else { return false };
+        let (now, window) = (self.now_ms(), self.dedup.window.as_millis());
+        let rows = self.first(&store.dedup_order, self.floors[0]);
+        let full = rows.len() == SLICE;
+        for (order, row) in rows {
+            let accepted_ms = row.get(16..).and_then(split_seq_key).unwrap_or_default();
+            let expired = u128::from(now.saturating_sub(accepted_ms)) >= window;
+            if !expired && self.totals.dedup <= self.dedup.max {
+                return false;
+            }
+            if !expired {
+                self.meters.dedup_forgotten.increment(1);
+            }
+            self.remove(|store| &store.dedup_order, &order.to_be_bytes());
+            self.totals.dedup = self.totals.dedup.saturating_sub(1);
+            self.floors[0] = order;
+            let Some(key) = row.get(..16) else { continue };
+            let known = self.read(|store| &store.dedup, key).and_then(|row| DedupRow::decode(&row));
+            if known.is_none_or(|known| known.order == order) {
+                self.remove(|store| &store.dedup, key);
+            }
+        }
+        full
+    }
+
+    /// Dead letters past their time go, and the oldest of what is too much; all are counted.
+    fn expire_dead(&mut self) -> bool {
+        let Some(store) = self.store.clone() else { return false };
+        if self.totals.dead == 0 {
+            return false;
+        }
+        let (now, keep) = (self.now_ms(), self.config.keep_dead.as_millis());
+        let rows = self.first(&store.dead_order, self.floors[1]);
+        let full = rows.len() == SLICE;
+        for (order, row) in rows {
+            let letter = split_delivery_key(&row)
+                .zip(self.read(|store| &store.dead, &row).and_then(|row| DeadRow::decode(&row)));
+            let Some(((uid, seq), dead)) = letter else {
+                self.remove(|store| &store.dead_order, &order.to_be_bytes());
+                continue;
+            };
+            let expired = u128::from(now.saturating_sub(dead.died_ms)) >= keep;
+            if !expired && self.totals.dead_bytes <= self.config.dead_bytes {
+                return false;
+            }
+            self.floors[1] = order;
+            self.forget_dead(uid, seq, &dead);
+            self.meters.dead_forgotten.increment(1);
+        }
+        full
+    }
+
+    /// Blocks of history past their time go, and the oldest of what is too much.
+    fn expire_history(&mut self) -> bool {
+        let Some(store) = self.store.clone() else { return false };
+        let (now, keep) = (self.now_ms(), self.config.keep_delivered.as_millis());
+        let rows = store.history.range(self.floors[2].to_be_bytes()..).take(SLICE / 10);
+        let mut seen = 0;
+        for row in rows {
+            seen += 1;
+            let Ok((key, block)) = row.into_inner() else { continue };
+            let newest = settled::newest_ms(&block).unwrap_or_default();
+            let expired = u128::from(now.saturating_sub(newest)) >= keep;
+            if !expired && self.totals.history_bytes <= self.config.history_bytes {
+                return false;
+            }
+            self.remove(|store| &store.history, &key);
+            self.totals.history_bytes = self.totals.history_bytes.saturating_sub(block.len() as u64);
+            self.floors[2] = split_seq_key(&key).unwrap_or(self.floors[2]);
+        }
+        seen == SLICE / 10
+    }
+}
+
+/// A gauge holds whole numbers up to 2^53 exactly.
+#[expect(clippy::cast_precision_loss, reason = "bytes of a disk, for people")]
+const fn gauge(bytes: u64) -> f64 {
+    bytes as f64
+}

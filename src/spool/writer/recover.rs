@@ -1,0 +1,193 @@
+//! What happens when the store fails: nothing is answered with yes, what was said is kept, and the database is
+//! opened again until it works.
+//!
+//! fjall refuses every write after an I/O error, so that it is never wrong about what is on disk; opening it anew is
+//! the way out. A refused event may still be found then (its commit reached the disk, the answer did not): it is
+//! delivered, and its dedup key is found with it, so that the publisher's repeat is recognised.
+
+use super::{Command, Cycle, Endpoint, RETRY, Writer};
+use crate::ids::{EndpointUid, Seq};
+use crate::spool::folder::says_full;
+use crate::spool::record::{Counts, Totals, decode_endpoint};
+use crate::spool::store::Store;
+use crate::spool::{Refusal, SpoolError, SpoolEvent};
+use fjall::PersistMode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a reader may keep the old database open.
+const READERS: Duration = Duration::from_secs(5);
+
+impl Writer {
+    /// Reads the numbers back from the store. Leases stay what they are.
+    pub(super) fn load(&mut self) -> fjall::Result<()> {
+        let Some(store) = self.store.clone() else { return Err(fjall::Error::Poisoned) };
+        let number = |key: &[u8]| key.try_into().ok().map(|key| EndpointUid(u32::from_be_bytes(key)));
+        self.cache.clear();
+        self.identities.clear();
+        for endpoint in self.endpoints.values_mut() {
+            let (epoch, unwritten) = (endpoint.epoch, endpoint.unwritten.take());
+            *endpoint = Endpoint { epoch, unwritten, ..Endpoint::default() };
+        }
+        self.totals = match store.meta.get(b"totals")? {
+            Some(row) => Totals::decode(&row).ok_or(fjall::Error::Unrecoverable)?,
+            None => Totals::default(),
+        };
+        for guard in store.endpoints.iter() {
+            let (key, row) = guard.into_inner()?;
+            let (Some(uid), Some((identity, state))) = (number(&key), decode_endpoint(&row)) else {
+                self.meters.read_errors.increment(1);
+                tracing::error!("the spool has a damaged row of an endpoint");
+                continue;
+            };
+            if let Some(identity) = &identity {
+                self.identities.insert(identity.clone(), uid);
+            }
+            let endpoint = self.endpoints.entry(uid).or_default();
+            endpoint.identity = identity;
+            endpoint.state = state;
+        }
+        for guard in store.counters.iter() {
+            let (key, row) = guard.into_inner()?;
+            let (Some(uid), Some(counts)) = (number(&key), Counts::decode(&row)) else {
+                self.meters.read_errors.increment(1);
+                tracing::error!("the spool has a damaged row of numbers");
+                continue;
+            };
+            if counts.bytes > self.config.backlog {
+                self.overflowing.insert(uid);
+            }
+            self.endpoints.entry(uid).or_default().counts = counts;
+        }
+        Ok(())
+    }
+
+    /// The store has failed: refuses what waits, keeps what was said.
+    pub(super) fn fail(&mut self, operation: &'static str, error: &fjall::Error) {
+        match operation {
+            "sync" => self.meters.sync_errors.increment(1),
+            "open" => self.meters.open_errors.increment(1),
+            _ => self.meters.commit_errors.increment(1),
+        }
+        let full = says_full(error) || self.folder.is_full();
+        if full {
+            self.disk_full = true;
+            self.folder.free_reserve();
+        }
+        let refusal = if full { Refusal::Full } else { Refusal::Failing(error.to_string()) };
+        let cycle = std::mem::take(&mut self.cycle);
+        for answer in cycle.answers {
+            let _ = answer.reply.send(Err(refusal.clone()));
+            drop(answer.permit);
+        }
+        for (reply, _) in cycle.numbers {
+            let _ = reply.send(Err(SpoolError::Store(error.to_string())));
+        }
+        self.kept.extend(cycle.said);
+        self.cycle = Cycle { leases: cycle.leases, older: cycle.older, ..Cycle::default() };
+        tracing::error!(%error, operation, "the spool fails; nothing is accepted until it works again");
+        self.failing = Some(refusal);
+        self.publish_trouble();
+        if self.announced {
+            self.retry_at = self.clock.now() + RETRY;
+        } else {
+            self.announced = true;
+            self.retry_at = self.clock.now();
+            (self.listener)(SpoolEvent::Failing(true));
+        }
+    }
+
+    /// Opens the database again and writes what was kept.
+    pub(super) fn recover(&mut self) {
+        self.drop_store();
+        let opened = Store::open(&self.folder.store()).and_then(|store| {
+            self.store = Some(Arc::new(store));
+            self.load()
+        });
+        if let Err(error) = opened {
+            self.fail("open", &error);
+            return;
+        }
+        self.failing = None;
+        let Cycle { leases, older, .. } = std::mem::take(&mut self.cycle);
+        let uids: Vec<EndpointUid> = leases.iter().map(|(_, lease)| lease.endpoint).collect();
+        self.cycle.leases = leases;
+        self.cycle.older = older;
+        for uid in uids {
+            self.touch(uid);
+        }
+        for said in std::mem::take(&mut self.kept) {
+            self.apply(&said);
+            self.cycle.said.push(said);
+        }
+        self.publish_all();
+        self.wake_all();
+        self.commit();
+        if self.failing.is_some() {
+            return;
+        }
+        self.announced = false;
+        self.unsynced_since.get_or_insert(self.clock.now());
+        self.publish_trouble();
+        tracing::info!("the spool works again");
+        (self.listener)(SpoolEvent::Failing(false));
+    }
+
+    /// Says to every endpoint with work how far its deliveries reach: one whose event was refused but found again
+    /// would otherwise not be looked for until the next.
+    fn wake_all(&mut self) {
+        let wakes =
+            self.endpoints.iter().filter(|(_, endpoint)| endpoint.counts.ready > 0).map(|(uid, endpoint)| {
+                let after = Some(Seq(endpoint.counts.last)).filter(|seq| seq.0 > 0);
+                crate::spool::Wake { endpoint: *uid, after, events: Vec::new() }
+            });
+        let wakes: Vec<_> = wakes.collect();
+        if !wakes.is_empty() {
+            (self.listener)(SpoolEvent::Committed(crate::spool::Committed { wakes }));
+        }
+    }
+
+    /// Closes the database, as soon as nobody reads from it any more.
+    fn drop_store(&mut self) {
+        self.shared.set_store(None);
+        let Some(mut store) = self.store.take() else { return };
+        let begun = self.clock.now();
+        loop {
+            match Arc::try_unwrap(store) {
+                Ok(store) => return drop(store),
+                Err(shared) if self.clock.now().saturating_duration_since(begun) < READERS => {
+                    store = shared;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                // Opening it will fail until the reader is done, and is tried again.
+                Err(shared) => return drop(shared),
+            }
+        }
+    }
+
+    /// Writes and syncs all there is, and closes the store.
+    pub(super) fn close(mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            if !matches!(command, Command::Close { .. }) {
+                self.take(command, &mut 0);
+            }
+        }
+        self.commit();
+        if self.failing.is_some() {
+            self.recover();
+        }
+        let synced = match &self.store {
+            Some(store) if self.failing.is_none() => {
+                store.db.persist(PersistMode::SyncAll).map_err(|error| error.to_string())
+            }
+            _ => Err("it failed and could not be opened again".to_owned()),
+        };
+        self.drop_store();
+        let closing = self.closing.take();
+        // The folder's lock goes before the answer: whoever hears it may open the spool again.
+        drop(self);
+        if let Some(reply) = closing {
+            let _ = reply.send(synced.map_err(SpoolError::Store));
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! How deliveries end or wait.
+
+use super::Writer;
+use crate::ids::{EndpointUid, Seq};
+use crate::spool::codec::{delivery_key, seq_key};
+use crate::spool::record::{DeadRow, DeliveryRow, RefsRow, decode_event};
+use crate::spool::{DeadReason, HistoryNote, Parked};
+use bytes::Bytes;
+use std::sync::Arc;
+
+impl Writer {
+    /// Ends a delivery, unless it has ended already. True: it had not.
+    pub(super) fn settle(
+        &mut self,
+        uid: EndpointUid,
+        seq: Seq,
+        result: Result<(), DeadReason>,
+        note: &HistoryNote,
+    ) -> bool {
+        let Some(row) = self.live(uid, seq) else { return false };
+        let key = delivery_key(uid, seq);
+        self.drop_delivery(uid, seq, &row);
+        let Some(cached) = self.cache.get_mut(seq) else { return false };
+        cached.set_row(uid, None);
+        cached.refs.live = cached.refs.live.saturating_sub(1);
+        if result.is_err() {
+            cached.refs.dead += 1;
+        }
+        let unwanted = cached.refs.live == 0;
+        let event = Arc::clone(&cached.event);
+        self.touch_event(seq);
+        if unwanted {
+            self.totals.pending = self.totals.pending.saturating_sub(u64::from(row.length));
+        }
+        self.cycle.block.add(uid, &event, result, note);
+        if let Err(reason) = result {
+            let dead = DeadRow {
+                reason,
+                order: self.totals.next_dead,
+                died_ms: note.ended_ms,
+                attempts: note.attempts,
+                status: note.status,
+                length: row.length,
+                accepted_ms: row.accepted_ms,
+                note: Arc::clone(&note.reason),
+            };
+            self.totals.next_dead += 1;
+            self.totals.dead += 1;
+            self.totals.dead_bytes += u64::from(row.length);
+            self.touch(uid).counts.dead += 1;
+            self.insert(|store| &store.dead_order, &dead.order.to_be_bytes(), key.to_vec());
+            self.insert(|store| &store.dead, &key, dead.encode());
+        }
+        true
+    }
+
+    pub(super) fn park(&mut self, uid: EndpointUid, parked: &Parked) {
+        let Some(mut row) = self.live(uid, parked.seq) else { return };
+        if row.parked.is_none() {
+            let counts = &mut self.touch(uid).counts;
+            counts.ready = counts.ready.saturating_sub(1);
+            counts.parked += 1;
+        }
+        row.parked = Some((parked.due_ms, parked.attempts));
+        if let Some(cached) = self.cache.get_mut(parked.seq) {
+            cached.set_row(uid, Some(row));
+        }
+        let key = delivery_key(uid, parked.seq);
+        self.insert(|store| &store.deliveries, &key, row.encode());
+        self.insert(|store| &store.parked, &key, row.encode());
+    }
+
+    /// Nothing ready lies before `low`.
+    pub(super) fn raise_low(&mut self, uid: EndpointUid, low: Seq) {
+        let counts = &mut self.touch(uid).counts;
+        counts.low = counts.low.max(low.0.min(counts.last + 1));
+    }
+
+    /// A delivery that has not ended, with its event in the cache.
+    fn live(&mut self, uid: EndpointUid, seq: Seq) -> Option<DeliveryRow> {
+        if let Some(known) = self.cache.get_mut(seq).and_then(|cached| cached.row(uid)) {
+            return known;
+        }
+        let row = self.read(|store| &store.deliveries, &delivery_key(uid, seq))?;
+        let row = DeliveryRow::decode(&row);
+        if row.is_none() || !self.load_event(seq, RefsRow { live: 1, dead: 0 }) {
+            self.set_aside(uid, seq);
+            return None;
+        }
+        self.cache.get_mut(seq)?.set_row(uid, row);
+        row
+    }
+
+    /// Brings an event into the cache; false if it is not there or damaged. Without a row of `refs` it has one
+    /// target, whose state the caller knows.
+    fn load_event(&mut self, seq: Seq, single: RefsRow) -> bool {
+        if self.cache.get_mut(seq).is_some() {
+            return true;
+        }
+        let Some(record) = self.read(|store| &store.events, &seq_key(seq)) else { return false };
+        let Some(event) = decode_event(seq, &Bytes::from(record)) else { return false };
+        let refs = if event.targets > 1 {
+            self.read(|store| &store.refs, &seq_key(seq)).and_then(|row| RefsRow::decode(&row))
+        } else {
+            None
+        };
+        self.cache.insert_read(Arc::new(event), refs.unwrap_or(single));
+        true
+    }
+
+    fn touch_event(&mut self, seq: Seq) {
+        if let Some(cached) = self.cache.get_mut(seq).filter(|cached| !cached.touched) {
+            cached.touched = true;
+            self.cycle.events.push(seq);
+        }
+    }
+
+    /// Takes a delivery's rows and numbers away.
+    fn drop_delivery(&mut self, uid: EndpointUid, seq: Seq, row: &DeliveryRow) {
+        let key = delivery_key(uid, seq);
+        self.remove(|store| &store.deliveries, &key);
+        if row.parked.is_some() {
+            self.remove(|store| &store.parked, &key);
+        }
+        let counts = &mut self.touch(uid).counts;
+        if row.parked.is_some() {
+            counts.parked = counts.parked.saturating_sub(1);
+        } else {
+            counts.ready = counts.ready.saturating_sub(1);
+        }
+        counts.bytes = counts.bytes.saturating_sub(u64::from(row.length));
+    }
+
+    /// Writes what is left of the events that this commit changed.
+    pub(super) fn write_events(&mut self) {
+        for seq in std::mem::take(&mut self.cycle.events) {
+            let Some(cached) = self.cache.get_mut(seq) else { continue };
+            cached.touched = false;
+            let (refs, shared, finished) = (cached.refs, cached.event.targets > 1, cached.is_finished());
+            match (finished, shared) {
+                (true, shared) => {
+                    self.remove(|store| &store.events, &seq_key(seq));
+                    if shared {
+                        self.remove(|store| &store.refs, &seq_key(seq));
+                    }
+                    self.cache.remove(seq);
+                }
+                (false, true) => self.insert(|store| &store.refs, &seq_key(seq), refs.encode()),
+                (false, false) => {}
+            }
+        }
+    }
+
+    /// Lets a dead letter go.
+    pub(super) fn forget_dead(&mut self, uid: EndpointUid, seq: Seq, dead: &DeadRow) {
+        self.remove(|store| &store.dead, &delivery_key(uid, seq));
+        self.remove(|store| &store.dead_order, &dead.order.to_be_bytes());
+        self.totals.dead = self.totals.dead.saturating_sub(1);
+        self.totals.dead_bytes = self.totals.dead_bytes.saturating_sub(u64::from(dead.length));
+        let counts = &mut self.touch(uid).counts;
+        counts.dead = counts.dead.saturating_sub(1);
+        if self.load_event(seq, RefsRow { live: 0, dead: 1 }) {
+            if let Some(cached) = self.cache.get_mut(seq) {
+                cached.refs.dead = cached.refs.dead.saturating_sub(1);
+            }
+            self.touch_event(seq);
+        }
+    }
+
+    /// A record of which a byte is wrong is never delivered: it is kept apart as it is, and its delivery is let go.
+    pub(super) fn set_aside(&mut self, uid: EndpointUid, seq: Seq) {
+        let key = delivery_key(uid, seq);
+        let Some(row) = self.read(|store| &store.deliveries, &key) else { return };
+        self.meters.read_errors.increment(1);
+        tracing::error!(
+            endpoint = uid.0,
+            seq = seq.0,
+            "a stored event is damaged: it is set aside, not delivered"
+        );
+        let record = self.read(|store| &store.events, &seq_key(seq));
+        let row = DeliveryRow::decode(&row).unwrap_or_else(|| {
+            // Its numbers are lost with it; whether it was parked shows in the other keyspace.
+            let parked = self.read(|store| &store.parked, &key).map(|_| (0, 0));
+            DeliveryRow { key: crate::ids::MessageKey(0), length: 0, accepted_ms: 0, parked }
+        });
+        self.drop_delivery(uid, seq, &row);
+        if let Some(record) = record {
+            self.totals.pending = self.totals.pending.saturating_sub(u64::from(row.length));
+            self.insert(|store| &store.damaged, &seq_key(seq), record.to_vec());
+            self.remove(|store| &store.events, &seq_key(seq));
+            self.remove(|store| &store.refs, &seq_key(seq));
+        }
+        self.cache.remove(seq);
+    }
+}

@@ -1,0 +1,229 @@
+use super::client::{Answer, Client};
+use super::files::{EndpointFile, Writer};
+use super::metrics::Metrics;
+use super::until;
+use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// How long a daemon may take until it is ready; a damaged or a huge spool included.
+const START: Duration = Duration::from_secs(30);
+/// How long a test waits for what it expects to see.
+const SEE: Duration = Duration::from_secs(30);
+
+/// A daemon about to be started.
+pub(crate) struct Setup {
+    config: String,
+    endpoints: Vec<EndpointFile>,
+}
+
+/// A daemon on loopback with a folder of its own, allowed to reach receivers on loopback.
+pub(crate) fn daemon() -> Setup {
+    Setup { config: String::new(), endpoints: Vec::new() }
+}
+
+impl Setup {
+    pub(crate) fn endpoint(mut self, name: &str, fill: impl FnOnce(&mut EndpointFile)) -> Self {
+        let mut file = EndpointFile::new(name);
+        fill(&mut file);
+        self.endpoints.push(file);
+        self
+    }
+
+    /// Tables of the daemon's file, beside `[admin]` and `[network]`. `[ingress]` goes on where it has been opened:
+    /// start with its keys, if any.
+    pub(crate) fn config(mut self, toml: &str) -> Self {
+        self.config.push_str(toml);
+        self.config.push('\n');
+        self
+    }
+
+    pub(crate) async fn start(self) -> Daemon {
+        let dir = TempDir::with_prefix("postrider-test-").expect("a folder");
+        let endpoints = dir.path().join("endpoints");
+        fs::create_dir(&endpoints).expect("a folder");
+        let config = format!(
+            "version = 1\n[network]\nallow = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [ingress]\nlisten = \"127.0.0.1:0\"\n{}",
+            self.config
+        );
+        fs::write(dir.path().join("postrider.toml"), config).expect("written");
+        for file in &self.endpoints {
+            fs::write(endpoints.join(format!("{}.toml", file.name())), file.text()).expect("written");
+        }
+        let mut daemon = Daemon { files: Writer::new(&endpoints), dir, running: None };
+        daemon.start().await;
+        daemon
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Ready {
+    ingress: SocketAddr,
+    admin: SocketAddr,
+    pid: i32,
+}
+
+struct Running {
+    child: Child,
+    ready: Ready,
+    client: Client,
+    admin: Client,
+}
+
+/// A daemon, running or not. It does not outlive this value.
+pub(crate) struct Daemon {
+    dir: TempDir,
+    running: Option<Running>,
+    /// Writes endpoint files.
+    pub(crate) files: Writer,
+}
+
+impl Daemon {
+    /// Starts it on the files it has.
+    pub(crate) async fn start(&mut self) {
+        assert!(self.running.is_none(), "it is running");
+        let ready_file = self.ready_file();
+        let _ = fs::remove_file(&ready_file);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
+            .args(["run", "-c"])
+            .arg(self.dir.path().join("postrider.toml"))
+            .arg("--ready-file")
+            .arg(&ready_file)
+            .stdin(Stdio::null())
+            .stdout(self.output("stdout"))
+            .stderr(self.output("stderr"))
+            .spawn()
+            .expect("the daemon starts");
+        let start = Instant::now();
+        let ready: Ready = loop {
+            if let Ok(text) = fs::read(&ready_file) {
+                break serde_json::from_slice(&text).expect("the ready file is JSON");
+            }
+            let ended = child.try_wait().expect("its state");
+            if ended.is_some() || start.elapsed() > START {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("the daemon is not ready ({ended:?}):\n{}", self.stderr());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let (client, admin) = (Client::new(ready.ingress), Client::new(ready.admin));
+        self.running = Some(Running { child, ready, client, admin });
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub(crate) fn kill9(&mut self) {
+        let mut running = self.running.take().expect("it is running");
+        running.child.kill().expect("killed");
+        running.child.wait().expect("gone");
+    }
+
+    /// SIGTERM, and waits until it has ended by itself.
+    pub(crate) async fn term(&mut self, deadline: Duration) -> ExitStatus {
+        let mut running = self.running.take().expect("it is running");
+        let pid = Pid::from_raw(running.ready.pid).expect("a process id");
+        kill_process(pid, Signal::TERM).expect("told");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = running.child.try_wait().expect("its state") {
+                return status;
+            }
+            if start.elapsed() > deadline {
+                let _ = running.child.kill();
+                let _ = running.child.wait();
+                panic!("still running {deadline:?} after SIGTERM:\n{}", self.stderr());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// SIGKILL, and another start.
+    pub(crate) async fn restart(&mut self) {
+        self.kill9();
+        self.start().await;
+    }
+
+    /// Posts an event, or an array of them, on a connection that is kept.
+    pub(crate) async fn post(&mut self, body: impl Into<Bytes>) -> Answer {
+        self.running().client.post(body).await.expect("an answer")
+    }
+
+    pub(crate) async fn metrics(&mut self) -> Metrics {
+        let answer = self.running().admin.get("/metrics").await.expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        Metrics::parse(&answer.text())
+    }
+
+    /// Looks at the metrics until they are so.
+    pub(crate) async fn wait_until(&mut self, what: &str, so: impl Fn(&Metrics) -> bool) {
+        until(SEE, what, async || so(&self.metrics().await)).await;
+    }
+
+    /// What `/-/ready` answers.
+    pub(crate) async fn ready(&mut self) -> u16 {
+        self.running().admin.get("/-/ready").await.expect("an answer").status
+    }
+
+    pub(crate) fn ingress(&self) -> SocketAddr {
+        self.running.as_ref().expect("it is running").ready.ingress
+    }
+
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.running.as_ref().expect("it is running").ready.admin
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.running.as_ref().expect("it is running").ready.pid
+    }
+
+    pub(crate) fn ready_file(&self) -> PathBuf {
+        self.dir.path().join("ready.json")
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The most memory it has held, in MiB.
+    pub(crate) fn peak_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+    }
+
+    /// The end of what it said.
+    pub(crate) fn stderr(&self) -> String {
+        let text = fs::read(self.dir.path().join("stderr")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    fn running(&mut self) -> &mut Running {
+        self.running.as_mut().expect("it is running")
+    }
+
+    fn output(&self, name: &str) -> File {
+        OpenOptions::new().create(true).append(true).open(self.dir.path().join(name)).expect("a file")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("the daemon said at last:\n{}", self.stderr());
+        }
+    }
+}
