@@ -55,7 +55,7 @@ impl Submit for RouterHandle {
     }
 
     fn table(&self) -> Arc<Table> {
-        arc_swap::Guard::into_inner(Self::table(self))
+        Self::table(self)
     }
 }
 

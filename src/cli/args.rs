@@ -88,6 +88,9 @@ pub(super) struct RunArgs {
         default_value = "config/postrider.toml"
     )]
     pub(super) config: PathBuf,
+    /// Once ready, write {"ingress", "admin", "pid"} to this file: for whoever starts it with port 0
+    #[arg(long, value_name = "PATH")]
+    pub(super) ready_file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) log: LogArgs,
 }

@@ -5,6 +5,7 @@ use crate::app::{App, AppOptions, StartError};
 use crate::metrics::Metrics;
 use postrider_sink::SinkFactory;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,6 +20,9 @@ pub(super) fn run(args: &RunArgs, sinks: &[Arc<dyn SinkFactory>]) -> Result<(), 
     runtime()?.block_on(async {
         let mut signals = Signals::new()?;
         let app = App::start(options).await.map_err(start_failure)?;
+        if let Some(path) = &args.ready_file {
+            announce(path, &app).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+        }
         let ended = loop {
             tokio::select! {
                 told = signals.next() => match told {
@@ -36,6 +40,18 @@ pub(super) fn run(args: &RunArgs, sinks: &[Arc<dyn SinkFactory>]) -> Result<(), 
             name = signals.stop() => Err(Failure::failed(format!("{name} again: stopped at once"))),
         }
     })
+}
+
+/// Whoever finds the file finds all of it.
+fn announce(path: &Path, app: &App) -> io::Result<()> {
+    let ready = serde_json::json!({
+        "ingress": app.ingress(),
+        "admin": app.admin(),
+        "pid": std::process::id(),
+    });
+    let unfinished = path.with_extension("tmp");
+    std::fs::write(&unfinished, ready.to_string())?;
+    std::fs::rename(&unfinished, path)
 }
 
 /// Two thirds of the work per event is the kernel's, so a few threads are plenty, and the fewer the cheaper.

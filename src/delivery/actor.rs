@@ -226,7 +226,7 @@ impl EndpointState {
             held: HashMap::new(),
             held_bytes: 0,
             breaker: Breaker::new(settings.breaker.clone()),
-            rate: settings.rate.map(TokenBucket::new),
+            rate: settings.rate.map(|rate| TokenBucket::new(rate, now)),
             hold: Hold::new(&args.spec, &remembered, args.removed, now, crate::clock::unix_ms(&*args.clock)),
             remembered,
             cursor: None,

@@ -112,7 +112,7 @@ impl EndpointState {
         self.window.reorder(is.ordering);
         self.breaker.reconfigure(is.breaker.clone());
         if was.rate != is.rate {
-            self.rate = is.rate.map(TokenBucket::new);
+            self.rate = is.rate.map(|rate| TokenBucket::new(rate, self.args.clock.now()));
         }
         let same_host = (was.connect_timeout, was.concurrency) == (is.connect_timeout, is.concurrency);
         if old.sink != spec.sink || !same_host || self.hold.invalid_until.is_some() {
