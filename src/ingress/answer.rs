@@ -32,10 +32,10 @@ pub(super) fn accepted(receipts: &[Accepted], array: bool) -> Answer {
 }
 
 /// The answer to events of which nothing was stored.
-pub(super) fn refused(refusal: Refusal, events: usize) -> Problem {
+pub(super) fn refused(refusal: &Refusal, events: usize) -> Problem {
     const AGAIN: &str =
         "Nothing was stored. Send the same request again, with the same id, after the time in Retry-After.";
-    let problem = match refusal {
+    let problem = match *refusal {
         Refusal::Conflict { index } => {
             let detail = "its id was used for another content within dedup_window: send the same content, or another id.";
             let error = ItemError { index, pointer: "/id".to_owned(), detail: detail.to_owned() };

@@ -82,7 +82,7 @@ impl Handler {
         shared.router.submit(Submission { events: parsed.events, reply, permit: Some(Box::new(permit)) });
         let receipts = match receipt.await {
             Ok(Ok(receipts)) => receipts,
-            Ok(Err(refusal)) => return Err(answer::refused(refusal, count)),
+            Ok(Err(refusal)) => return Err(answer::refused(&refusal, count)),
             Err(_) => return Err(answer::stopping().about(count)),
         };
         received.count(&slots, &receipts);

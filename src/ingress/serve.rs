@@ -30,7 +30,10 @@ where
     });
     let mut builder = http1::Builder::new();
     // Deadlines are the watch's: hyper's own begins after the first request and allocates for each one.
-    builder.header_read_timeout(None).half_close(true).max_buf_size(shared.limits.head_bytes.max(8192));
+    builder.header_read_timeout(None).half_close(true);
+    // The one bounds what is kept of a head that does not end, the other one that arrived whole.
+    let head_bytes = shared.limits.head_bytes.max(8192);
+    builder.max_buf_size(head_bytes).max_header_size(head_bytes);
 
     let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
     let old = begun.checked_add(shared.limits.age).unwrap_or(begun);

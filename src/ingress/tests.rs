@@ -1,1 +1,7 @@
+//! The ingress over real sockets, before a router that answers as it is told.
 
+mod harness;
+mod hygiene;
+mod refusals;
+mod slow;
+mod taken;
