@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom. A part may use the parts below it, and those beside it that do not use it.
 const LAYERS: [&[&str]; 9] = [
-    &["ids", "clock", "metrics", "policy"],
+    &["ids", "clock", "chance", "metrics", "policy"],
     &["net", "table"],
     &["sinks", "config"],
     &["spool", "history"],

@@ -20,6 +20,8 @@ mod kill;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod retry;

@@ -1,7 +1,6 @@
 //! What follows from an answer.
 
-use crate::support::{Receiver, Reply, Request, daemon};
-use http::Method;
+use crate::support::{EndpointFile, Metrics, Receiver, Reply, Request, Way, daemon};
 use std::time::Duration;
 
 fn event(message: &str, status: &str) -> String {
@@ -88,7 +87,7 @@ async fn a_retry_survives_a_kill_with_its_count_of_attempts() {
 }
 
 #[tokio::test]
-async fn a_410_suspends_the_endpoint_across_restarts_until_it_is_resumed() {
+async fn a_410_suspends_the_endpoint_across_restarts_until_its_destination_changes() {
     let receiver = Receiver::start().await;
     receiver.script("/acme", [Reply::status(410), Reply::status(200)]);
     let mut daemon = daemon()
@@ -98,9 +97,8 @@ async fn a_410_suspends_the_endpoint_across_restarts_until_it_is_resumed() {
         .start()
         .await;
     daemon.post(event("first", "sent")).await.id();
-    let gone = |m: &crate::support::Metrics| {
-        m.sum("postrider_endpoint_state", &[("endpoint", "acme"), ("state", "gone")]) == 1.0
-    };
+    let gone =
+        |m: &Metrics| m.sum("postrider_endpoint_state", &[("endpoint", "acme"), ("state", "gone")]) == 1.0;
     daemon.wait_until("the endpoint is gone", gone).await;
     daemon.wait_until("the delivery is dead", |m| m.sum("postrider_dead_letters", &[]) == 1.0).await;
     let held = daemon.post(event("second", "sent")).await;
@@ -110,17 +108,12 @@ async fn a_410_suspends_the_endpoint_across_restarts_until_it_is_resumed() {
     daemon.wait_until("the endpoint is still gone", gone).await;
     assert_eq!(receiver.requests("/acme").len(), 1);
 
-    let mut admin = crate::support::Client::new(daemon.admin());
-    let current = admin.get("/api/v1/endpoints/acme").await.expect("an answer");
-    let etag = current.header("etag").unwrap_or("*").to_owned();
-    let headers = [("content-type", "application/json"), ("if-match", etag.as_str())];
-    let answer = admin
-        .request(Method::POST, "/api/v1/endpoints/acme/resume", &headers, "{}".into())
-        .await
-        .expect("an answer");
-    assert!((200..300).contains(&answer.status), "{} {}", answer.status, answer.text());
-    let requests = receiver.wait_for("/acme", 2).await;
-    assert_eq!(requests[1].header("webhook-id"), held.id());
+    let mut moved = EndpointFile::new("acme");
+    moved.url(receiver.url("/moved"));
+    daemon.files.write(Way::Rename, "acme", &moved.text());
+    let requests = receiver.wait_for("/moved", 1).await;
+    assert_eq!(requests[0].header("webhook-id"), held.id());
+    assert_eq!(receiver.requests("/acme").len(), 1);
 }
 
 #[tokio::test]

@@ -64,6 +64,12 @@ impl Setup {
     }
 }
 
+/// The daemon of this build, or what `POSTRIDER_BINARY` names: a build with a defence taken out must fail these tests.
+fn binary() -> PathBuf {
+    std::env::var_os("POSTRIDER_BINARY")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_postrider")), PathBuf::from)
+}
+
 #[derive(Debug, Clone, Deserialize)]
 struct Ready {
     ingress: SocketAddr,
@@ -92,7 +98,7 @@ impl Daemon {
         assert!(self.running.is_none(), "it is running");
         let ready_file = self.ready_file();
         let _ = fs::remove_file(&ready_file);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        let mut child = Command::new(binary())
             .args(["run", "-c"])
             .arg(self.dir.path().join("postrider.toml"))
             .arg("--ready-file")
@@ -174,10 +180,6 @@ impl Daemon {
 
     pub(crate) fn ingress(&self) -> SocketAddr {
         self.running.as_ref().expect("it is running").ready.ingress
-    }
-
-    pub(crate) fn admin(&self) -> SocketAddr {
-        self.running.as_ref().expect("it is running").ready.admin
     }
 
     pub(crate) fn pid(&self) -> i32 {

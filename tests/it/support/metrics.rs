@@ -23,7 +23,7 @@ impl Metrics {
             .iter()
             .filter(|(own, own_labels, _)| own == name && labels.iter().all(|label| has(own_labels, label)))
             .map(|(_, _, value)| value)
-            .sum()
+            .fold(0.0, |sum, value| sum + value)
     }
 
     /// Whether there is a series of that name.

@@ -1,0 +1,90 @@
+//! The README's first screen is true: its commands exist and its endpoint file is accepted.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("there is a README")
+}
+
+/// The fenced blocks in one language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut inside: Option<Vec<&str>> = None;
+    for line in text.lines() {
+        match (&mut inside, line.strip_prefix("```")) {
+            (None, Some(named)) if named == language => inside = Some(Vec::new()),
+            (Some(lines), Some(_)) => {
+                found.push(lines.join("\n"));
+                inside = None;
+            }
+            (Some(lines), None) => lines.push(line),
+            (None, _) => {}
+        }
+    }
+    found
+}
+
+fn postrider(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_postrider")).args(arguments).output().expect("it runs")
+}
+
+#[test]
+fn every_command_it_shows_exists() {
+    let mut shown = 0;
+    for block in blocks(&readme(), "console") {
+        for line in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
+            let command = line.split('#').next().unwrap_or_default().trim();
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let arguments = match words.as_slice() {
+                ["postrider", arguments @ ..] => arguments,
+                ["cargo", "run", rest @ ..] => {
+                    let dashes = rest.iter().position(|word| *word == "--").unwrap_or(rest.len());
+                    rest.get(dashes + 1..).unwrap_or_default()
+                }
+                [program, ..] if program.contains('/') => {
+                    assert!(root().join(program).is_file(), "{command}: no such file");
+                    shown += 1;
+                    continue;
+                }
+                _ => continue,
+            };
+            // With --help a command line is read to its end, and nothing is started.
+            let output = postrider(&[arguments, &["--help"]].concat());
+            assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+            shown += 1;
+        }
+    }
+    assert!(shown >= 2, "{shown} commands on its pages");
+}
+
+#[test]
+fn the_endpoint_file_it_shows_is_accepted() {
+    let dir = TempDir::new().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("written");
+    };
+    let endpoint = blocks(&readme(), "toml").into_iter().find(|block| block.contains("[http]"));
+    let endpoint = endpoint.expect("it shows an endpoint file");
+    write("postrider.toml", "version = 1\n");
+    write("endpoints/acme-orders.toml", &endpoint);
+    // acme:secret
+    for secret in ["secrets/acme-orders", "endpoints/secrets/acme-orders"] {
+        write(secret, "YWNtZTpzZWNyZXQ=\n");
+    }
+    let output = postrider(&["check", &dir.path().join("postrider.toml").to_string_lossy()]);
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
