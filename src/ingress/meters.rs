@@ -29,6 +29,7 @@ struct Pair {
     product: Arc<str>,
     accepted: Counter,
     duplicate: Counter,
+    unmatched: Counter,
 }
 
 impl Meters {
@@ -80,6 +81,10 @@ impl Meters {
                     product: product.clone(),
                     accepted: counter("accepted"),
                     duplicate: counter("duplicate"),
+                    unmatched: self.metrics.counter(
+                        crate::metrics::names::EVENTS_UNMATCHED,
+                        &[("event", event), ("product", product)],
+                    ),
                 });
             }
         }
@@ -106,6 +111,9 @@ impl Received {
         for (slot, receipt) in slots.iter().zip(receipts) {
             if let Some(pair) = self.pairs.get(*slot) {
                 if receipt.duplicate { &pair.duplicate } else { &pair.accepted }.increment(1);
+                if receipt.deliveries == 0 && !receipt.duplicate {
+                    pair.unmatched.increment(1);
+                }
             }
         }
     }

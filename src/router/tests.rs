@@ -1,1 +1,191 @@
+use super::{Publication, RouterDeps, RouterHandle, Submission};
+use crate::chance::SystemChance;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{AdminConfig, DaemonConfig, IngressConfig, ReloadConfig, ShutdownConfig, SpoolConfig};
+use crate::ids::{Generation, Identity};
+use crate::metrics::Metrics;
+use crate::net::{Network, NetworkPolicy, SystemResolver};
+use crate::policy::DeliverySettings;
+use crate::spool::{DedupLimits, EmbeddedSpool, NewEvent, Spool as _};
+use crate::table::{Catalogue, EndpointSpec, Lifecycle, Selection, SinkSpec};
+use postrider_sink::{BuildError, Delivery, FailureClass, HostContext, Outcome, Sink, SinkPlan, async_trait};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 
+/// Tells what it was given; panics when the message says so.
+struct Tell {
+    name: &'static str,
+    seen: mpsc::UnboundedSender<(&'static str, String)>,
+}
+
+#[async_trait]
+impl SinkPlan for Tell {
+    fn destination(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        1
+    }
+
+    async fn build(&self, _host: &HostContext) -> Result<Arc<dyn Sink>, BuildError> {
+        Ok(Arc::new(Self { name: self.name, seen: self.seen.clone() }))
+    }
+}
+
+#[async_trait]
+impl Sink for Tell {
+    async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        let body = String::from_utf8_lossy(&delivery.body).into_owned();
+        assert!(!(body.contains("panic") && delivery.attempt == 1), "told to panic");
+        if self.seen.send((self.name, body)).is_err() {
+            return Outcome::failed(FailureClass::SinkError, "nobody listens");
+        }
+        Outcome::delivered("".into())
+    }
+}
+
+struct House {
+    router: RouterHandle,
+    spool: Arc<EmbeddedSpool>,
+    metrics: Metrics,
+    seen: mpsc::UnboundedReceiver<(&'static str, String)>,
+    _folder: tempfile::TempDir,
+}
+
+async fn house(names: &[&'static str]) -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let (metrics, clock): (_, Arc<dyn Clock>) = (Metrics::new(), Arc::new(SystemClock));
+    let slot: Arc<OnceLock<RouterHandle>> = Arc::default();
+    let (tell, seen) = mpsc::unbounded_channel();
+    let listener = Arc::clone(&slot);
+    let spool = EmbeddedSpool::open(
+        &SpoolConfig::at(folder.path().join("data")),
+        DedupLimits { window: Duration::from_secs(60), max: 1000 },
+        Arc::clone(&clock),
+        &metrics,
+        Box::new(move |event| {
+            if let Some(router) = listener.get() {
+                router.spool_event(event);
+            }
+        }),
+    )
+    .unwrap();
+    let router = RouterHandle::start(RouterDeps {
+        table: Arc::default(),
+        directory: Arc::default(),
+        spool: spool.clone(),
+        network: Network::new(NetworkPolicy::default(), Vec::new(), Arc::new(SystemResolver::new())),
+        user_agent: "postrider/test".into(),
+        clock,
+        chance: Arc::new(SystemChance),
+        metrics: metrics.clone(),
+    })
+    .await
+    .unwrap();
+    assert!(slot.set(router.clone()).is_ok());
+    let spec = |name: &'static str| {
+        let mut delivery = DeliverySettings::default();
+        delivery.retry.schedule = vec![Duration::from_millis(20); 5];
+        Arc::new(EndpointSpec {
+            identity: Identity { name: name.into(), account: None },
+            lifecycle: Lifecycle::Active,
+            events: Selection::All,
+            products: Selection::All,
+            delivery,
+            sink: Some(SinkSpec {
+                kind: "tell".into(),
+                settings: BTreeMap::new(),
+                plan: Arc::new(Tell { name, seen: tell.clone() }),
+            }),
+        })
+    };
+    let local = "127.0.0.1:0".parse().unwrap();
+    let daemon = Arc::new(DaemonConfig {
+        ingress: IngressConfig::at(local),
+        admin: AdminConfig { listen: local, logins: Vec::new() },
+        spool: SpoolConfig::at(folder.path().join("data")),
+        catalogue: Catalogue::default(),
+        network: NetworkPolicy::default(),
+        reload: ReloadConfig::default(),
+        shutdown: ShutdownConfig::default(),
+        defaults: DeliverySettings::default(),
+    });
+    let endpoints = names.iter().map(|name| spec(name)).collect();
+    router.publish(Publication { daemon, endpoints, invalid: Vec::new() }).await.unwrap();
+    House { router, spool, metrics, seen, _folder: folder }
+}
+
+impl House {
+    async fn post(&self, text: &str) {
+        let event = NewEvent {
+            event: "sent".into(),
+            product: "crm".into(),
+            account: None,
+            message_id: text.into(),
+            body: text.to_owned().into(),
+            traceparent: None,
+            dedup: None,
+            targets: Vec::new(),
+            generation: Generation(0),
+            accepted_ms: crate::clock::unix_ms(&SystemClock),
+        };
+        let (reply, receipt) = oneshot::channel();
+        self.router.submit(Submission { events: vec![event], reply, permit: None });
+        receipt.await.unwrap().unwrap();
+    }
+
+    async fn seen(&mut self, count: usize) -> Vec<(&'static str, String)> {
+        let mut seen = Vec::new();
+        while seen.len() < count {
+            let next = tokio::time::timeout(Duration::from_secs(20), self.seen.recv()).await;
+            seen.push(next.expect("in time").expect("more"));
+        }
+        seen.sort();
+        seen
+    }
+
+    async fn stop(self) {
+        assert!(self.router.stop(Duration::from_secs(10)).await);
+        self.spool.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_actor_that_panics_is_started_again_and_loses_nothing_and_its_sibling_does_not_notice() {
+    let mut house = house(&["acme", "other"]).await;
+    house.post("before").await;
+    house.seen(2).await;
+    house.router.crash("acme");
+    for text in ["one", "two", "three"] {
+        house.post(text).await;
+    }
+    let wanted: Vec<_> = ["acme", "other"]
+        .into_iter()
+        .flat_map(|name| ["one", "three", "two"].map(|text| (name, text.to_owned())))
+        .collect();
+    // What was in flight or not yet written when it panicked may be repeated.
+    let mut seen = house.seen(6).await;
+    while wanted.iter().any(|one| !seen.contains(one)) {
+        seen.extend(house.seen(1).await);
+    }
+    assert_eq!(seen.iter().filter(|(name, _)| *name == "other").count(), 3, "{seen:?}");
+    let text = house.metrics.render();
+    assert!(text.contains("postrider_actor_restarts_total{actor=\"endpoint\"} 1"), "{text}");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_has_failed_one_attempt() {
+    let mut house = house(&["acme"]).await;
+    house.post("panic").await;
+    house.post("calm").await;
+    let seen = house.seen(2).await;
+    assert_eq!(seen, [("acme", "calm".to_owned()), ("acme", "panic".to_owned())]);
+    let text = house.metrics.render();
+    assert!(text.contains("postrider_attempts_total{endpoint=\"acme\",result=\"sink_error\"} 1"), "{text}");
+    assert!(text.contains("postrider_actor_restarts_total{actor=\"endpoint\"} 0"), "{text}");
+    house.stop().await;
+}

@@ -60,11 +60,6 @@ impl Link {
         .await
     }
 
-    /// Whether nothing at all came back for the last request: the other side had closed before it could read it.
-    pub(crate) fn unheard(&self) -> bool {
-        !self.heard.load(Ordering::Relaxed)
-    }
-
     /// Reads on, without using what is read. `true`: the answer is complete and the connection can be used again;
     /// `false`: it cannot.
     pub(crate) fn poll_rest(&mut self, rest: &mut Rest, cx: &mut Context<'_>) -> Poll<bool> {

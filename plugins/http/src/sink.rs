@@ -82,7 +82,7 @@ impl HttpSink {
         let request = self.request(delivery)?;
         let (answer, sent) = match link.send(request, clock).await {
             Ok(answered) => answered,
-            Err(_) if link.reused && link.unheard() => return Ok(Sent::Stale),
+            Err(error) if link.reused && error.is_canceled() => return Ok(Sent::Stale),
             Err(error) => return Err(self.broken(&error)),
         };
         delivery.trail.answered(clock.now().saturating_duration_since(sent), answer.status().as_u16());
