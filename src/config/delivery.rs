@@ -51,7 +51,7 @@ fn retry(mut table: Section<'_>, base: &RetrySettings) -> RetrySettings {
 
 fn breaker(mut table: Section<'_>, base: &BreakerSettings) -> BreakerSettings {
     let settings = BreakerSettings {
-        failures: count(&mut table, "failures", base.failures, 10_000),
+        failures: count(&mut table, "failures", base.failures, 1_000_000),
         ratio: table.number("ratio", base.ratio, |part| part > 0.0 && part <= 1.0, "more than 0, at most 1"),
         window: table.duration("window", base.window, MS..=HOUR),
         min_attempts: count(&mut table, "min_attempts", base.min_attempts, 1_000_000),

@@ -189,7 +189,7 @@ pub(super) const DELIVERY: &[Key] = &[
     live("retry.max_age", Kind::Duration, "\"7d\"", "A delivery older than this is dead."),
     live(
         "breaker.failures",
-        Kind::Integer(1, 10_000),
+        Kind::Integer(1, 1_000_000),
         "5",
         "The endpoint is left alone after so many failures in a row,",
     ),

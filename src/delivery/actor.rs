@@ -133,6 +133,8 @@ pub struct EndpointState {
     pub(super) hold: Hold,
     /// The last delivery that was taken in; the next to read is after it.
     pub(super) cursor: Option<Seq>,
+    /// Whether the spool may hold more after the cursor: so at the start, and after a read that was cut short.
+    pub(super) more_stored: bool,
     pub(super) reading: bool,
     pub(super) fetching: bool,
     pub(super) seen: u64,
@@ -230,6 +232,7 @@ impl EndpointState {
             hold: Hold::new(&args.spec, &remembered, args.removed, now, crate::clock::unix_ms(&*args.clock)),
             remembered,
             cursor: None,
+            more_stored: true,
             reading: false,
             fetching: false,
             seen: 0,

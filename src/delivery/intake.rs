@@ -28,13 +28,12 @@ impl EndpointState {
             self.window.add(seq, key, Some(now + left));
             self.held.insert(seq, Held { event: None, attempts });
         }
-        // Whatever else waits is in the spool only.
-        self.args.shared.miss(Seq(0));
     }
 
     /// Whether nothing waits in the spool beyond what was taken in.
     pub(super) fn caught_up(&self) -> bool {
-        self.args.shared.missed().is_none_or(|missed| self.cursor.is_some_and(|cursor| cursor >= missed))
+        let missed = self.args.shared.missed();
+        !self.more_stored && missed.is_none_or(|missed| self.cursor.is_some_and(|cursor| cursor >= missed))
     }
 
     pub(super) fn on_wake(&mut self, wake: Wake) {
@@ -67,6 +66,7 @@ impl EndpointState {
         self.reading = false;
         let Some(read) = self.unless_failing(result)? else { return Ok(()) };
         let complete = read.len() < asked;
+        self.more_stored = !complete;
         for pending in read {
             match pending.parked {
                 Some(_) => self.cursor = self.cursor.max(Some(pending.event.seq)),

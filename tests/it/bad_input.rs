@@ -143,7 +143,7 @@ async fn odd_bytes_are_answered_or_cut_off_and_nobody_else_notices() {
         // A reset is as good as an end.
         assert!(read.is_ok(), "neither answered nor closed: {:?}", String::from_utf8_lossy(request));
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(!answer.contains(" 20"), "{:?}: {answer}", String::from_utf8_lossy(request));
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{:?}: {answer}", String::from_utf8_lossy(request));
     }
     assert_eq!(daemon.post(GOOD).await.status, 202);
 }
