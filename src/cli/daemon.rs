@@ -57,8 +57,14 @@ fn announce(path: &Path, app: &App) -> io::Result<()> {
 /// Two thirds of the work per event is the kernel's, so a few threads are plenty, and the fewer the cheaper.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads((cores / 2).max(1))
+    let mut builder = if cores <= 2 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(cores / 2);
+        builder
+    };
+    builder
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("the runtime did not start: {error}")))

@@ -126,6 +126,8 @@ pub struct EndpointState {
     pub(super) remembered: Remembered,
     pub(super) window: Window,
     pub(super) held: HashMap<Seq, Held>,
+    /// How many of `held` are without a body.
+    pub(super) bodiless: usize,
     /// Bytes of the bodies in `held`.
     pub(super) held_bytes: usize,
     pub(super) breaker: Breaker,
@@ -226,6 +228,7 @@ impl EndpointState {
             lease: None,
             window: Window::new(settings.ordering),
             held: HashMap::new(),
+            bodiless: 0,
             held_bytes: 0,
             breaker: Breaker::new(settings.breaker.clone()),
             rate: settings.rate.map(|rate| TokenBucket::new(rate, now)),

@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Deliveries in the window for every slot: enough to keep the slots busy while the next are read.
-const DEPTH: usize = 4;
+const DEPTH: usize = 16;
 /// Never fewer than these.
-const SHALLOWEST: usize = 64;
+const SHALLOWEST: usize = 256;
 /// Bytes of bodies one endpoint holds, beyond the first.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -27,6 +27,7 @@ impl EndpointState {
                 Duration::from_millis(due_ms.saturating_sub(now_ms)).min(longest.max(Hold::LOOK_AGAIN));
             self.window.add(seq, key, Some(now + left));
             self.held.insert(seq, Held { event: None, attempts });
+            self.bodiless += 1;
         }
     }
 
@@ -89,8 +90,10 @@ impl EndpointState {
         let Some(fetched) = self.unless_failing(result)? else { return Ok(()) };
         for pending in &fetched {
             if let Some(held) = self.held.get_mut(&pending.event.seq) {
-                self.held_bytes += if held.event.is_none() { pending.event.body.len() } else { 0 };
-                held.event = Some(Arc::clone(&pending.event));
+                if held.event.replace(Arc::clone(&pending.event)).is_none() {
+                    self.held_bytes += pending.event.body.len();
+                    self.bodiless = self.bodiless.saturating_sub(1);
+                }
             }
         }
         for seq in asked {
@@ -145,13 +148,16 @@ impl EndpointState {
     pub(super) fn drop_body(&mut self, seq: Seq) {
         if let Some(event) = self.held.get_mut(&seq).and_then(|held| held.event.take()) {
             self.held_bytes = self.held_bytes.saturating_sub(event.body.len());
+            self.bodiless += 1;
         }
     }
 
     /// Forgets a delivery.
     pub(super) fn let_go(&mut self, seq: Seq) -> Option<Held> {
         self.drop_body(seq);
-        self.held.remove(&seq)
+        let held = self.held.remove(&seq);
+        self.bodiless = self.bodiless.saturating_sub(usize::from(held.is_some()));
+        held
     }
 
     fn take_in(&mut self, event: Arc<StoredEvent>) {
@@ -167,6 +173,9 @@ impl EndpointState {
 
     /// The deliveries to attempt next whose bodies are not here.
     fn missing(&self) -> Vec<Seq> {
+        if self.bodiless == 0 {
+            return Vec::new();
+        }
         if self.sink.is_none() || self.hold.gate(self.args.clock.now()) != Gate::Open {
             return self.probe_body();
         }

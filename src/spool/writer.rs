@@ -111,6 +111,8 @@ struct Cycle {
 
 /// The state of the writer's thread.
 pub(super) struct Writer {
+    /// Whose requests are answered; none: the spool was opened outside of a runtime.
+    runtime: Option<tokio::runtime::Handle>,
     folder: Folder,
     store: Option<Arc<Store>>,
     shared: Arc<Shared>,
@@ -168,6 +170,7 @@ impl Writer {
             config: parts.config,
             dedup: parts.dedup,
             clock: parts.clock,
+            runtime: tokio::runtime::Handle::try_current().ok(),
             listener: parts.listener,
             meters: parts.meters,
             commands: parts.commands,

@@ -1,6 +1,6 @@
 //! One commit, and what is said after it.
 
-use super::{Cycle, Writer};
+use super::{Answer, Cycle, Writer};
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::record::endpoint_key;
 use crate::spool::shared::View;
@@ -93,10 +93,7 @@ impl Writer {
             };
             wakes.push(Wake { endpoint: *uid, after, events });
         }
-        for answer in cycle.answers.drain(..) {
-            let _ = answer.reply.send(Ok(answer.accepted));
-            drop(answer.permit);
-        }
+        self.answer(std::mem::take(&mut cycle.answers));
         for (reply, lease) in cycle.leases.drain(..) {
             let _ = reply.send(Ok(lease));
         }
@@ -111,6 +108,21 @@ impl Writer {
         }
         self.cache.trim();
         self.cycle = recycled(cycle);
+    }
+
+    /// Tells those who posted. A reply sent from here wakes its request across threads, which costs more than all
+    /// else about it: so the runtime is woken once, and hands the replies out on its own threads.
+    fn answer(&self, answers: Vec<Answer>) {
+        let tell = |answers: Vec<Answer>| {
+            for answer in answers {
+                let _ = answer.reply.send(Ok(answer.accepted));
+                drop(answer.permit);
+            }
+        };
+        match &self.runtime {
+            Some(runtime) if answers.len() > 1 => drop(runtime.spawn(async move { tell(answers) })),
+            _ => tell(answers),
+        }
     }
 
     /// Shows everybody the numbers of these endpoints.
