@@ -89,11 +89,11 @@ impl EndpointState {
         self.fetching = false;
         let Some(fetched) = self.unless_failing(result)? else { return Ok(()) };
         for pending in &fetched {
-            if let Some(held) = self.held.get_mut(&pending.event.seq) {
-                if held.event.replace(Arc::clone(&pending.event)).is_none() {
-                    self.held_bytes += pending.event.body.len();
-                    self.bodiless = self.bodiless.saturating_sub(1);
-                }
+            if let Some(held) = self.held.get_mut(&pending.event.seq)
+                && held.event.replace(Arc::clone(&pending.event)).is_none()
+            {
+                self.held_bytes += pending.event.body.len();
+                self.bodiless = self.bodiless.saturating_sub(1);
             }
         }
         for seq in asked {

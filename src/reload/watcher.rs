@@ -162,17 +162,20 @@ impl Loop {
     /// Waits until nothing happens any more; returns an order that came in between.
     fn settle(&self, inbox: &Receiver<Order>) -> Option<Order> {
         let start = self.clock.now();
+        let mut paths = None;
         loop {
             self.hints.taken();
             let left =
                 self.times.settle_most.saturating_sub(self.clock.now().saturating_duration_since(start));
             if left.is_zero() {
-                return None;
+                return paths;
             }
             match inbox.recv_timeout(self.times.settle.min(left)) {
                 Ok(Order::Hint) => {}
-                Ok(order) => return Some(order),
-                Err(RecvTimeoutError::Timeout) => return None,
+                // The round before has ended meanwhile: no reason to look before the files have settled.
+                Ok(order @ Order::Watch(_)) => paths = Some(order),
+                Ok(order @ Order::Stop) => return Some(order),
+                Err(RecvTimeoutError::Timeout) => return paths,
                 Err(RecvTimeoutError::Disconnected) => return Some(Order::Stop),
             }
         }

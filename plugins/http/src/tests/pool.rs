@@ -89,7 +89,7 @@ async fn answer(stream: &mut DuplexStream, bytes: &[u8]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kept_connection_that_closes_on_the_request_is_replaced_once() {
+async fn a_kept_connection_that_closes_on_the_request_fails_the_attempt_and_the_next_is_on_a_fresh_one() {
     let (rig, mut streams) = in_memory().await;
     let server = async {
         let mut first = streams.recv().await.unwrap();
@@ -100,9 +100,13 @@ async fn a_kept_connection_that_closes_on_the_request_is_replaced_once() {
         answer(&mut second, OK).await;
         second
     };
-    let client = async { (rig.deliver().await, rig.deliver().await) };
-    let ((first, second), _stream) = both(client, server).await;
-    assert_eq!((first.verdict, second.verdict), (Verdict::Delivered, Verdict::Delivered));
+    let client = async { (rig.deliver().await, rig.deliver().await, rig.deliver().await) };
+    let ((first, second, third), _stream) = both(client, server).await;
+    assert_eq!((first.verdict, third.verdict), (Verdict::Delivered, Verdict::Delivered));
+    assert!(
+        matches!(second.verdict, Verdict::Failed { .. }),
+        "it was written, so it may have been taken: {second:?}"
+    );
     assert_eq!(rig.connections(), 2);
 }
 
