@@ -182,7 +182,9 @@ impl Unwritten {
 
     /// So many were written. True: the endpoint waits to hear of it, and must be woken.
     pub fn written(&self, count: usize) -> bool {
-        self.count.fetch_sub(count, Ordering::AcqRel);
+        // What a failing store makes the writer write twice is counted down once.
+        let down = |now: usize| Some(now.saturating_sub(count));
+        let _before = self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, down);
         self.starved.swap(false, Ordering::AcqRel)
     }
 

@@ -44,16 +44,35 @@ impl Writer {
         #[cfg(test)]
         crate::spool::faults::check(&self.config.path)?;
         let begun = self.clock.now();
-        let mode = if self.cycle.durable { PersistMode::SyncData } else { PersistMode::Buffer };
-        batch.durability(Some(mode)).commit()?;
-        let now = self.clock.now();
+        let db = store.db.clone();
+        batch.durability(Some(PersistMode::Buffer)).commit()?;
         if self.cycle.durable {
+            // A kill cannot undo settlements any more: their slots need not wait for the disk.
+            self.release();
+            db.persist(PersistMode::SyncData)?;
+            let now = self.clock.now();
             self.meters.sync.record(now.saturating_duration_since(begun).as_secs_f64());
             self.unsynced_since = None;
         } else {
-            self.unsynced_since.get_or_insert(now);
+            self.unsynced_since.get_or_insert(begun);
         }
         Ok(())
+    }
+
+    /// Gives back the slots of the settlements that were written, and tells who waits for that.
+    fn release(&mut self) {
+        let mut wakes = Vec::new();
+        for uid in &self.cycle.endpoints {
+            let Some(endpoint) = self.endpoints.get_mut(uid) else { continue };
+            let written = std::mem::take(&mut endpoint.written);
+            let waits = endpoint.unwritten.as_ref().filter(|_| written > 0);
+            if waits.is_some_and(|unwritten| unwritten.written(written)) {
+                wakes.push(Wake { endpoint: *uid, after: None, events: Vec::new() });
+            }
+        }
+        if !wakes.is_empty() {
+            (self.listener)(SpoolEvent::Committed(Committed { wakes }));
+        }
     }
 
     /// Syncs what was written without.
