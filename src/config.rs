@@ -15,6 +15,7 @@ mod delivery;
 mod effective;
 mod endpoint_file;
 mod error;
+mod filter;
 mod keys;
 mod load;
 mod mask;

@@ -292,6 +292,7 @@ pub(super) fn orphan(identity: crate::ids::Identity) -> Arc<EndpointSpec> {
         lifecycle: Lifecycle::Draft,
         events: crate::table::Selection::Some(Vec::new()),
         products: crate::table::Selection::Some(Vec::new()),
+        filter: None,
         delivery: crate::policy::DeliverySettings::default(),
         sink: None,
     })

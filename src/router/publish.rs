@@ -65,6 +65,9 @@ impl RouterState {
         let Some(child) = self.children.get_mut(uid) else { return };
         let returned = child.removed_ms.take().is_some();
         let changed = child.spec != entry.spec;
+        if child.spec.filter != entry.spec.filter {
+            child.shared.forget_filter_problem();
+        }
         child.spec = Arc::clone(&entry.spec);
         if changed {
             child.forgive();

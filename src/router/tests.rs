@@ -94,6 +94,7 @@ async fn house(names: &[&'static str]) -> House {
             lifecycle: Lifecycle::Active,
             events: Selection::All,
             products: Selection::All,
+            filter: None,
             delivery,
             sink: Some(SinkSpec {
                 kind: "tell".into(),
