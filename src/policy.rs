@@ -6,10 +6,12 @@ mod bucket;
 mod restart;
 mod retry;
 mod settings;
+mod slow_start;
 mod window;
 
 pub use breaker::{Admission, Breaker, Probe, Transition};
 pub use bucket::TokenBucket;
 pub use restart::{Restart, RestartPolicy};
 pub use settings::{BreakerSettings, DeliverySettings, Ordering, Rate, RetrySettings};
+pub use slow_start::SlowStart;
 pub use window::{Room, Window};

@@ -1,6 +1,6 @@
 use crate::admin::{
-    AdminBackend, ConfigIssue, ConfigStatus, EndpointStatus, ReloadReport, ReloadResult, SpoolStatus, Status,
-    TestError, TestEvent, TestReport, TestTimings,
+    AdminBackend, ConfigIssue, ConfigStatus, EndpointStatus, ExplainEvent, Explanation, ReloadReport,
+    ReloadResult, SpoolStatus, Status, TestError, TestEvent, TestReport, TestTimings,
 };
 use crate::clock::{Clock, unix_ms};
 use crate::config::DaemonConfig;
@@ -82,6 +82,10 @@ impl AdminBackend for Backend {
         let delivery = event.delivery(&name, &product, spec.identity.account.clone(), &*self.clock);
         let attempt = attempt(&*built, &delivery, spec.delivery.timeout, &*self.clock).await;
         Ok(report(&attempt, sink.plan.destination(), &delivery.id))
+    }
+
+    fn explain(&self, event: &ExplainEvent) -> Result<Explanation, String> {
+        Explanation::of(&self.router.table(), event)
     }
 
     fn render_metrics(&self) -> String {

@@ -145,6 +145,12 @@ pub(super) const DAEMON: &[Key] = &[
     live("network.exception[].endpoint", Kind::Text, "", "One endpoint"),
     live("network.exception[].cidr", Kind::Text, "", "that may reach this range."),
     live(
+        "limits.attempts",
+        Kind::Integer(1, 1_000_000),
+        "",
+        "Attempts at once over all endpoints, beyond the one that each may always make. Without it, 512 for every core, at most a quarter of the descriptors.",
+    ),
+    live(
         "reload.removed_grace",
         Kind::Duration,
         "\"1h\"",

@@ -1,7 +1,7 @@
 use super::actor::EndpointState;
 use super::attempt::Attempt;
 use crate::ids::Seq;
-use crate::policy::Probe;
+use crate::policy::{Probe, Transition};
 use crate::spool::{DeadReason, HistoryNote, Parked, Settlement};
 use postrider_sink::{FailureClass, Verdict, Wait};
 use std::sync::Arc;
@@ -85,6 +85,13 @@ impl EndpointState {
         } else {
             counted.and_then(|success| self.breaker.record(success, now))
         };
+        let concurrency = self.args.spec.delivery.concurrency.get();
+        match (transition, counted) {
+            (Some(Transition::Closed), _) => self.slow_start.restart(),
+            (_, Some(true)) if !probe => self.slow_start.succeeded(concurrency),
+            (_, Some(false)) => self.slow_start.failed(concurrency),
+            _ => {}
+        }
         self.count(transition);
     }
 

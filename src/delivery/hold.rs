@@ -150,6 +150,7 @@ impl EndpointState {
         self.hold.wait_until = None;
         self.hold.blocked_until = None;
         let transition = self.breaker.reset();
+        self.slow_start.restart();
         self.count(transition);
         if self.remembered.suspended.is_some() || self.remembered.wait_until_ms.is_some() {
             self.remembered = Remembered { suspended: None, wait_until_ms: None, ..self.remembered };

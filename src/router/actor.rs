@@ -5,7 +5,7 @@ use super::handle::Submission;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::DaemonConfig;
-use crate::delivery::Problem;
+use crate::delivery::{AttemptLimit, Problem};
 use crate::ids::{EndpointUid, Generation};
 use crate::metrics::Metrics;
 use crate::net::Network;
@@ -111,6 +111,7 @@ pub(super) struct RouterState {
     pub(super) removed_grace: Duration,
     pub(super) restarts: Counter,
     pub(super) filters: Filters,
+    pub(super) limit: Arc<AttemptLimit>,
     pub(super) draining: Option<oneshot::Sender<()>>,
     pub(super) stopping: bool,
 }
@@ -133,6 +134,7 @@ impl Actor for RouterActor {
             removed_grace: Duration::from_secs(3600),
             restarts,
             filters: Filters::default(),
+            limit: Arc::new(AttemptLimit::new(crate::config::LimitsConfig::default().attempts)),
             draining: None,
             stopping: false,
         })

@@ -163,6 +163,7 @@ impl RouterState {
             chance: Arc::clone(&self.deps.chance),
             metrics: child.metrics.clone(),
             shared: Arc::clone(&child.shared),
+            limit: Arc::clone(&self.limit),
             attempts: attempts.clone(),
             previous: child.previous.replace(attempts.clone()),
             retire: Arc::new(move |uid, seen| drop(router.cast(RouterMessage::AskRetire { uid, seen }))),

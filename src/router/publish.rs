@@ -24,6 +24,7 @@ impl RouterState {
     ) {
         self.generation = Generation(self.generation.0 + 1);
         self.removed_grace = daemon.reload.removed_grace;
+        self.limit.set(daemon.limits.attempts);
         self.deps.network.set_policy(daemon.network.clone());
         let table = Arc::new(Table::new(self.generation, daemon.catalogue.clone(), entries));
         self.deps.table.store(Arc::clone(&table));

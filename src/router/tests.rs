@@ -110,6 +110,7 @@ async fn house(names: &[&'static str]) -> House {
         spool: SpoolConfig::at(folder.path().join("data")),
         catalogue: Catalogue::default(),
         network: NetworkPolicy::default(),
+        limits: crate::config::LimitsConfig::default(),
         reload: ReloadConfig::default(),
         shutdown: ShutdownConfig::default(),
         defaults: DeliverySettings::default(),

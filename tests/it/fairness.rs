@@ -1,0 +1,36 @@
+//! How fast an endpoint is sent to.
+
+use crate::support::{EndpointFile, Receiver, Way, daemon};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn events(count: usize) -> String {
+    let event = |number: usize| {
+        json!({ "event": "sent", "product": "crm",
+                "data": { "message_id": format!("m{number}"), "status": "sent", "details": {} } })
+    };
+    Value::Array((0..count).map(event).collect()).to_string()
+}
+
+#[tokio::test]
+async fn a_rate_holds_and_a_reload_changes_it_at_once() {
+    let receiver = Receiver::start().await;
+    let mut daemon = daemon()
+        .endpoint("acme", |e| {
+            e.url(receiver.url("/acme")).key("rate = \"5/s\"");
+        })
+        .start()
+        .await;
+    assert_eq!(daemon.post(events(200)).await.status, 202);
+    // A second's worth at once, then one every 200 ms.
+    let arrived = receiver.wait_for("/acme", 10).await;
+    let took = arrived[9].at - arrived[0].at;
+    assert!(took >= Duration::from_millis(900), "ten within {took:?} at five a second");
+    let mut file = EndpointFile::new("acme");
+    file.url(receiver.url("/acme")).key("rate = \"none\"");
+    let start = tokio::time::Instant::now();
+    daemon.files.write(Way::Rename, "acme", &file.text());
+    assert_eq!(daemon.reload().await.status, 200);
+    receiver.wait_for("/acme", 200).await;
+    assert!(start.elapsed() < Duration::from_secs(15), "at five a second it would be 38 s");
+}
