@@ -3,6 +3,7 @@
 
 mod breaker;
 mod bucket;
+mod pauses;
 mod restart;
 mod retry;
 mod settings;
@@ -11,6 +12,7 @@ mod window;
 
 pub use breaker::{Admission, Breaker, Probe, Transition};
 pub use bucket::TokenBucket;
+pub use pauses::Pauses;
 pub use restart::{Restart, RestartPolicy};
 pub use settings::{BreakerSettings, DeliverySettings, Ordering, Rate, RetrySettings};
 pub use slow_start::SlowStart;

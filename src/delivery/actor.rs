@@ -170,6 +170,7 @@ impl Actor for EndpointActor {
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let mut state = EndpointState::new(args);
+        state.note_pause();
         state.boot(&myself);
         state.build_sink(&myself);
         Ok(state)

@@ -120,8 +120,10 @@ impl EndpointState {
     }
 
     fn retry(&mut self, seq: Seq, wait: Wait, attempt: &Attempt) {
-        let Some(held) = self.held.get_mut(&seq) else { return };
+        let Some(held) = self.held.get(&seq) else { return };
         let Some(event) = held.event.clone() else { return };
+        let age = self.age(event.accepted_ms);
+        let Some(held) = self.held.get_mut(&seq) else { return };
         let retry = &self.args.spec.delivery.retry;
         let attempts = held.attempts + 1;
         let Some(scheduled) = retry.wait_after(attempts, self.args.chance.draw()) else {
@@ -134,7 +136,6 @@ impl EndpointState {
         };
         let now_ms = crate::clock::unix_ms(&*self.args.clock);
         // At the latest when it is too old: then it is looked at once more, and is dead.
-        let age = Duration::from_millis(now_ms.saturating_sub(event.accepted_ms));
         let left = retry.max_age.saturating_sub(age) + Duration::from_millis(1);
         let wait = scheduled.max(asked).min(left);
         let due_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));

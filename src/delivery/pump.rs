@@ -104,8 +104,7 @@ impl EndpointState {
     fn expire(&mut self, seq: Seq) -> bool {
         let Some(held) = self.held.get(&seq) else { return false };
         let Some(event) = &held.event else { return false };
-        let age = crate::clock::unix_ms(&*self.args.clock).saturating_sub(event.accepted_ms);
-        if Duration::from_millis(age) <= self.args.spec.delivery.retry.max_age {
+        if self.age(event.accepted_ms) <= self.args.spec.delivery.retry.max_age {
             return false;
         }
         self.window.start(seq);

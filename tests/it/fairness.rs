@@ -34,3 +34,32 @@ async fn a_rate_holds_and_a_reload_changes_it_at_once() {
     receiver.wait_for("/acme", 200).await;
     assert!(start.elapsed() < Duration::from_secs(15), "at five a second it would be 38 s");
 }
+
+#[tokio::test]
+async fn deliveries_do_not_expire_because_a_person_paused_their_endpoint() {
+    let receiver = Receiver::start().await;
+    let file = |state: &str| {
+        let mut file = EndpointFile::new("acme");
+        file.url(receiver.url("/acme")).key(&format!("state = \"{state}\"\nretry = {{ max_age = \"2s\" }}"));
+        file.text()
+    };
+    let mut daemon = daemon()
+        .endpoint("acme", |e| {
+            e.url(receiver.url("/acme")).key("state = \"paused\"\nretry = { max_age = \"2s\" }");
+        })
+        .start()
+        .await;
+    let start = tokio::time::Instant::now();
+    assert_eq!(daemon.post(events(5)).await.status, 202);
+    // Paused for longer than they may live, across a kill.
+    daemon.restart().await;
+    crate::support::until(Duration::from_secs(10), "the pause is longer than max_age", async || {
+        start.elapsed() > Duration::from_millis(3200)
+    })
+    .await;
+    daemon.files.write(Way::Rename, "acme", &file("active"));
+    assert_eq!(daemon.reload().await.status, 200);
+    receiver.wait_for("/acme", 5).await;
+    let expired = [("endpoint", "acme"), ("result", "expired")];
+    assert_eq!(daemon.metrics().await.sum("postrider_deliveries_finished_total", &expired), 0.0);
+}
