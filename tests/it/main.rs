@@ -14,6 +14,8 @@ mod durability;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod isolation;
@@ -31,5 +33,7 @@ mod retry;
 mod routing;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod signing;
 #[cfg(test)]
 mod support;

@@ -71,7 +71,7 @@ pub async fn keep(behaviour: &'static Behaviour, authority: &Authority) -> io::R
         }
         tasks.spawn(async move {
             let _kept = listener;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
     } else {
         let acceptor = match behaviour.ground {
