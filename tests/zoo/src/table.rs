@@ -184,7 +184,7 @@ const BEHAVIOURS: &[Behaviour] = &[
     line("tls-zeroes", Raw, &[Read(100), Flood(&[0; 1024])], Expect::Tls),
     line("tls-alert", Raw, &[Read(100), Bytes(b"\x15\x03\x03\x00\x02\x02\x28"), Hang], Expect::Tls),
     line("tls-endless-alerts", Raw, &[Read(100), Flood(b"\x15\x03\x03\x00\x02\x01\x5a")], Expect::Tls),
-    line("tls-one-byte-a-second", Raw, &[Read(100), Drip("\u{16}\u{3}\u{3}abcdefghijkl")], Unreached),
+    line("tls-one-byte-a-second", Raw, &[Read(100), Drip("\u{16}\u{3}\u{3}\0\u{50}\u{2}\0\0\u{4c}\u{3}\u{3}"), Hang], Unreached),
     line("tls-reset-after-the-request", Tls(Flaw::None), &[Request, Reset], Broken),
     line("tls-close-without-notice", Tls(Flaw::None), &[Request], Broken),
 ];
