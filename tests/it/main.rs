@@ -19,6 +19,9 @@ mod failing;
 mod fairness;
 #[cfg(test)]
 mod filter;
+mod guard;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
@@ -35,5 +38,7 @@ mod retry;
 mod routing;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod signing;
 #[cfg(test)]
 mod support;

@@ -2,7 +2,7 @@ use crate::settings::{self, HttpSettings};
 use crate::sink::HttpSink;
 use crate::tls::Roots;
 use postrider_sink::{
-    BuildError, HostContext, Secret, SettingError, Sink, SinkFactory, SinkPlan, Table, async_trait,
+    BuildError, HostContext, SettingError, Sink, SinkFactory, SinkPlan, Table, async_trait,
 };
 use rustls::RootCertStore;
 use std::sync::Arc;
@@ -56,13 +56,12 @@ impl SinkPlan for HttpPlan {
     }
 
     fn fingerprint(&self) -> u64 {
-        let HttpSettings { destination, authorization, .. } = &*self.settings;
-        Secret::new(format!("{}\n{}", destination.url, authorization.expose())).digest()
+        self.settings.fingerprint()
     }
 
     async fn build(&self, host: &HostContext) -> Result<Arc<dyn Sink>, BuildError> {
         let tls = match &self.settings.destination.tls {
-            Some(name) => Some((self.roots.config().await?, name.clone())),
+            Some(name) => Some((self.roots.config(&self.settings.tls).await?, name.clone())),
             None => None,
         };
         Ok(Arc::new(HttpSink::new(&self.settings, tls, host)?))

@@ -1,8 +1,10 @@
 //! The sink against real receivers on loopback, and against streams in memory where timing is what is tested.
 
 mod answers;
+mod auth;
 mod kit;
 mod pool;
+mod proxy;
 mod settings;
 mod tls;
 mod wire;

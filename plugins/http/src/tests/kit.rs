@@ -5,7 +5,7 @@ use postrider_sink::{
     Clock, ConnectError, ConnectErrorKind, Connection, Connector, Delivery, HostContext, Outcome, Secret,
     Sink, SinkFactory, Table, Trail, Value, async_trait,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -68,6 +68,13 @@ impl Connector for TestConnector {
             }
             Way::Fails(kind) => Err(ConnectError { kind: *kind, message: format!("no way to {host}") }),
             Way::Hangs => std::future::pending().await,
+        }
+    }
+
+    async fn addresses(&self, host: &str, _port: u16, _trail: &Trail) -> Result<Vec<IpAddr>, ConnectError> {
+        match &self.way {
+            Way::Fails(kind) => Err(ConnectError { kind: *kind, message: format!("no way to {host}") }),
+            _ => Ok(vec![[192, 0, 2, 7].into()]),
         }
     }
 
