@@ -10,6 +10,8 @@ mod bad_input;
 #[cfg(test)]
 mod dedup;
 #[cfg(test)]
+mod descriptors;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod failing;
@@ -31,3 +33,5 @@ mod routing;
 mod shutdown;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
