@@ -14,7 +14,13 @@ mod descriptors;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod failing;
+#[cfg(test)]
+mod fairness;
+#[cfg(test)]
+mod filter;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
