@@ -1,10 +1,17 @@
 use super::explain::{ExplainEvent, Explanation};
 use super::status::{ReloadReport, Status, TestEvent, TestReport};
+use crate::net::ServerTls;
 use async_trait::async_trait;
+use std::sync::Arc;
 
 /// What the admin listener asks of the daemon.
 #[async_trait]
 pub trait AdminBackend: Send + Sync + 'static {
+    /// What the listener proves itself with now; none: it speaks plainly.
+    fn tls(&self) -> Option<Arc<ServerTls>> {
+        None
+    }
+
     /// Whether events are taken.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 use super::backend::AdminBackend;
 use super::routes::router;
+use crate::net::secured;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -32,6 +33,7 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
         tracing::error!("the admin listener has no address; it is not served");
         return;
     };
+    let tls = Arc::clone(&backend);
     let service = TowerToHyperService::new(router(backend, listen));
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -46,11 +48,12 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection);
+        let (http, service, watcher, tls) = (http.clone(), service.clone(), graceful.watcher(), tls.tls());
         connections.spawn(async move {
             // What breaks a connection is the other side's business.
-            let _ = connection.await;
+            if let Ok(stream) = secured(stream, tls.as_deref(), HEADER_TIME).await {
+                let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
+            }
             drop(permit);
         });
     }

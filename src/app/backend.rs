@@ -6,10 +6,12 @@ use crate::clock::{Clock, unix_ms};
 use crate::config::DaemonConfig;
 use crate::delivery::{Attempt, Condition, attempt};
 use crate::metrics::Metrics;
+use crate::net::ServerTls;
 use crate::reload::{ReloadHandle, ReloadOutcome};
 use crate::router::{Directory, RouterHandle};
 use crate::spool::{EmbeddedSpool, EndpointState, Spool as _};
 use crate::table::{Entry, Selection, Table};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use postrider_sink::Verdict;
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ pub(super) struct Backend {
     pub(super) path: PathBuf,
     /// As it was at the start: what is read of it here is not live.
     pub(super) daemon: Arc<DaemonConfig>,
+    /// As it is now.
+    pub(super) config: Arc<ArcSwap<DaemonConfig>>,
     pub(super) router: RouterHandle,
     pub(super) spool: Arc<EmbeddedSpool>,
     pub(super) reload: ReloadHandle,
@@ -34,6 +38,10 @@ pub(super) struct Backend {
 
 #[async_trait]
 impl AdminBackend for Backend {
+    fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.config.load().admin.tls.clone()
+    }
+
     fn ready(&self) -> Result<(), String> {
         if self.draining.is_cancelled() {
             return Err("stopping".to_owned());

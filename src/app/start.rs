@@ -104,14 +104,15 @@ impl App {
             router: router.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
-            config,
-            limits: Limits::default(),
+            config: Arc::clone(&config),
+            limits: Limits::default().within(descriptors()),
         });
         let started = clock.now();
         let grace = daemon.shutdown.grace;
         let backend = Arc::new(Backend {
             path,
             daemon,
+            config,
             router,
             spool,
             reload,
@@ -145,6 +146,17 @@ impl App {
 /// How long and how many repeats the spool recognises.
 pub(super) fn dedup_limits(daemon: &DaemonConfig) -> DedupLimits {
     DedupLimits { window: daemon.ingress.dedup_window, max: daemon.ingress.dedup_max }
+}
+
+/// How many descriptors this process may open. The soft limit is raised to the hard one: it is low for programs that
+/// know no other way to wait for descriptors than a table of a thousand.
+fn descriptors() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let soft = limit.current;
+    limit.current = limit.maximum;
+    let raised = setrlimit(Resource::Nofile, limit).is_ok();
+    if raised { limit.maximum } else { soft }.unwrap_or(u64::MAX)
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {

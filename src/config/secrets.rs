@@ -165,6 +165,11 @@ impl<'a> Resolver<'a> {
             .map_err(|error| (format!("cannot read the credential {name}: {error}"), HELP))
     }
 
+    /// The content of a file that is named outright, and watched like that of a secret.
+    pub(super) fn named(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        self.file(self.base.join(name))
+    }
+
     fn file(&mut self, path: PathBuf) -> Result<Vec<u8>, String> {
         let bytes = self.source.file(&path);
         self.files.push(path);

@@ -10,6 +10,8 @@ mod bad_input;
 #[cfg(test)]
 mod dedup;
 #[cfg(test)]
+mod descriptors;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod explain;
@@ -42,3 +44,5 @@ mod shutdown;
 mod signing;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
