@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// What a daemon is started with.
 #[derive(Clone)]
@@ -48,6 +49,7 @@ pub struct App {
     admin: SocketAddr,
     grace: Duration,
     backend: Arc<Backend>,
+    sink_tasks: TaskTracker,
     stop_ingress: CancellationToken,
     stop_admin: CancellationToken,
     serving_ingress: JoinHandle<()>,

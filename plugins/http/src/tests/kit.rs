@@ -97,6 +97,19 @@ pub(crate) fn settings(url: &str) -> Table {
     table([("url", text(url)), ("auth", Value::Table(table([("basic", basic)])))])
 }
 
+/// An HTTP sink keeps no task running.
+struct NoHost;
+
+impl postrider_sink::Host for NoHost {
+    fn spawn(&self, _task: postrider_sink::Task) {
+        panic!("the sink was not meant to run a task");
+    }
+
+    fn up(&self, _kind: &str) {}
+
+    fn down(&self, _kind: &str, _reason: &str) {}
+}
+
 impl Rig {
     pub(crate) async fn new(way: Way) -> Self {
         Self::of(&HttpSinkFactory::new(), &settings("http://hooks.example/in?key=1"), way).await
@@ -110,8 +123,11 @@ impl Rig {
             user_agent: "postrider/0.1.0".into(),
             connector: connector.clone(),
             clock: Arc::new(FixedClock),
+            folder: std::path::Path::new(".").into(),
             connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(15),
             concurrency: 4,
+            host: Arc::new(NoHost),
         };
         let sink = factory.check(settings).unwrap().build(&host).await.unwrap();
         Self { sink, connector }
