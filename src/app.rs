@@ -7,7 +7,9 @@ mod live;
 mod start;
 mod stop;
 
-pub use files::{CheckedFile, EffectiveError, check, effective, schema, sink_kinds};
+pub use files::{
+    CheckedFile, EffectiveError, LoneEndpoint, check, effective, lone_context, lone_endpoint, schema, sinks,
+};
 
 use crate::admin::ReloadReport;
 use crate::metrics::Metrics;

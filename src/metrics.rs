@@ -81,7 +81,6 @@ impl Metrics {
     }
 
     /// Whether what an endpoint's sink keeps running works: `KIND:ENDPOINT`. The series goes with the endpoint.
-    #[must_use]
     pub fn plugin(&self, kind: &str, endpoint: &str) -> Gauge {
         let key = key(names::PLUGIN_UP, &[("plugin", &format!("{kind}:{endpoint}"))]);
         let mut index = lock(&self.0.of_endpoint);
