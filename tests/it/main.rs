@@ -30,4 +30,6 @@ mod routing;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod sinks;
+#[cfg(test)]
 mod support;

@@ -1,6 +1,7 @@
 //! The sink against real receivers on loopback, and against streams in memory where timing is what is tested.
 
 mod answers;
+mod conform;
 mod kit;
 mod pool;
 mod settings;

@@ -110,14 +110,19 @@ impl postrider_sink::Host for NoHost {
     fn down(&self, _kind: &str, _reason: &str) {}
 }
 
+impl TestConnector {
+    pub(crate) fn new(way: Way) -> Self {
+        Self { way, connections: AtomicUsize::new(0), epoch: AtomicU64::new(0) }
+    }
+}
+
 impl Rig {
     pub(crate) async fn new(way: Way) -> Self {
         Self::of(&HttpSinkFactory::new(), &settings("http://hooks.example/in?key=1"), way).await
     }
 
     pub(crate) async fn of(factory: &HttpSinkFactory, settings: &Table, way: Way) -> Self {
-        let connector =
-            Arc::new(TestConnector { way, connections: AtomicUsize::new(0), epoch: AtomicU64::new(0) });
+        let connector = Arc::new(TestConnector::new(way));
         let host = HostContext {
             endpoint: "acme".into(),
             user_agent: "postrider/0.1.0".into(),
