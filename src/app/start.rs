@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 impl App {
     /// Builds it bottom-up. Events are taken when this returns.
@@ -64,7 +65,10 @@ impl App {
         .await?
         .map_err(|error| StartError::Failed(error.to_string()))?;
 
+        let sink_tasks = TaskTracker::new();
         let router = RouterHandle::start(RouterDeps {
+            folder: loader.base().into(),
+            sink_tasks: sink_tasks.clone(),
             table: Arc::default(),
             directory: Arc::new(Directory::default()),
             spool: spool.clone(),
@@ -135,6 +139,7 @@ impl App {
             admin: admin_at,
             grace,
             backend,
+            sink_tasks,
             stop_ingress,
             stop_admin,
             serving_ingress,

@@ -44,7 +44,7 @@ pub struct DaemonFile {
 
 impl DaemonFile {
     /// Reads the text of a daemon file. Relative paths start at `base`.
-    pub(super) fn read(file: Arc<str>, text: Arc<str>, base: &Path, secrets: &dyn SecretSource) -> Self {
+    pub(crate) fn read(file: Arc<str>, text: Arc<str>, base: &Path, secrets: &dyn SecretSource) -> Self {
         let problems = Problems::new(file.clone(), text.clone());
         let mut resolver = Resolver::new(secrets, base);
         let root = tree::parse(&text, &problems);

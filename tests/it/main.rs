@@ -42,6 +42,7 @@ mod routing;
 mod shutdown;
 #[cfg(test)]
 mod signing;
+mod sinks;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

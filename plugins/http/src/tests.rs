@@ -2,6 +2,7 @@
 
 mod answers;
 mod auth;
+mod conform;
 mod kit;
 mod pool;
 mod proxy;

@@ -23,6 +23,7 @@ pub(crate) struct Setup {
     config: String,
     endpoints: Vec<EndpointFile>,
     more: More,
+    texts: Vec<(String, String)>,
 }
 
 /// What the process gets beside its files.
@@ -34,7 +35,7 @@ struct More {
 
 /// A daemon on loopback with a folder of its own, allowed to reach receivers on loopback.
 pub(crate) fn daemon() -> Setup {
-    Setup { config: String::new(), endpoints: Vec::new(), more: More::default() }
+    Setup { config: String::new(), endpoints: Vec::new(), texts: Vec::new(), more: More::default() }
 }
 
 impl Setup {
@@ -42,6 +43,12 @@ impl Setup {
         let mut file = EndpointFile::new(name);
         fill(&mut file);
         self.endpoints.push(file);
+        self
+    }
+
+    /// An endpoint file with this text.
+    pub(crate) fn file(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.texts.push((name.to_owned(), text.into()));
         self
     }
 
@@ -77,6 +84,9 @@ impl Setup {
         fs::write(dir.path().join("postrider.toml"), config).expect("written");
         for file in &self.endpoints {
             fs::write(endpoints.join(format!("{}.toml", file.name())), file.text()).expect("written");
+        }
+        for (name, text) in &self.texts {
+            fs::write(endpoints.join(format!("{name}.toml")), text).expect("written");
         }
         let mut daemon = Daemon { files: Writer::new(&endpoints), dir, running: None, more: self.more };
         daemon.start().await;
@@ -189,6 +199,13 @@ impl Daemon {
         let answer = self.running().admin.get("/metrics").await.expect("an answer");
         assert_eq!(answer.status, 200, "{}", answer.text());
         Metrics::parse(&answer.text())
+    }
+
+    /// What `/api/v1/status` says of an endpoint.
+    pub(crate) async fn endpoint_status(&mut self, name: &str) -> serde_json::Value {
+        let status = self.running().admin.get("/api/v1/status").await.expect("an answer").json();
+        let all = status["endpoints"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|endpoint| endpoint["name"] == name).unwrap_or_default()
     }
 
     /// Looks at the metrics until they are so.
