@@ -121,7 +121,7 @@ pub struct LoneEndpoint {
     /// Its sink's factory.
     pub factory: Arc<dyn SinkFactory>,
     /// What its sink's table says, secrets resolved.
-    pub settings: Table,
+    pub settings: SinkTable,
     /// How deliveries are made.
     pub delivery: DeliverySettings,
 }
