@@ -4,9 +4,13 @@
 //! at what can be seen from outside.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod backlog;
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod canary;
 #[cfg(test)]
 mod dedup;
 #[cfg(test)]
@@ -28,6 +32,8 @@ mod kill;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod publishers;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod reload;
@@ -37,6 +43,10 @@ mod retry;
 mod routing;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod smuggling;
+#[cfg(test)]
+mod suites;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
