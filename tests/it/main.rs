@@ -4,9 +4,13 @@
 //! at what can be seen from outside.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod backlog;
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod canary;
 #[cfg(test)]
 mod dedup;
 #[cfg(test)]
@@ -31,6 +35,8 @@ mod kill;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod publishers;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod reload;
@@ -43,6 +49,9 @@ mod shutdown;
 #[cfg(test)]
 mod signing;
 mod sinks;
+mod smuggling;
+#[cfg(test)]
+mod suites;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

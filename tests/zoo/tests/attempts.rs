@@ -44,6 +44,9 @@ async fn sink(url: &str, behaviour: &Behaviour, ca: &str, network: &Arc<Network>
         clock: Arc::new(SystemClock),
         connect_timeout: CONNECT,
         concurrency: 4,
+        folder: Arc::from(std::path::Path::new(".")),
+        timeout: TIMEOUT,
+        host: Arc::new(postrider_sink::testkit::TestHost::default()),
     };
     plan.build(&host).await.expect("a sink")
 }
