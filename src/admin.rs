@@ -7,6 +7,7 @@
 mod backend;
 mod caller;
 mod endpoint;
+mod explain;
 mod guard;
 mod problem;
 mod routes;
@@ -22,6 +23,7 @@ pub use endpoint::{
     Collision, EffectiveSetting, EndpointChange, EndpointDetail, EndpointError, EndpointList, Order,
     Precondition, SettingIssue, Settings, UnsavedTest,
 };
+pub use explain::{EndpointExplanation, ExplainEvent, Explanation};
 pub use problem::Problem;
 pub use serve::serve;
 pub use status::{

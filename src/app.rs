@@ -11,7 +11,7 @@ mod stop;
 mod store;
 mod trial;
 
-pub use files::{CheckedFile, EffectiveError, check, effective, schema, sink_kinds};
+pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sink_kinds};
 
 use crate::admin::ReloadReport;
 use crate::metrics::Metrics;

@@ -16,6 +16,7 @@ mod edit;
 mod effective;
 mod endpoint_file;
 mod error;
+mod filter;
 mod form;
 mod keys;
 mod load;
@@ -35,8 +36,8 @@ mod tests;
 
 pub use check::{FileReport, Report, check};
 pub use daemon::{
-    AdminConfig, Credential, DaemonConfig, IngressConfig, Login, Publisher, ReloadConfig, ShutdownConfig,
-    SpoolConfig,
+    AdminConfig, Credential, DaemonConfig, IngressConfig, LimitsConfig, Login, Publisher, ReloadConfig,
+    ShutdownConfig, SpoolConfig,
 };
 pub use daemon_file::DaemonFile;
 pub use edit::{EditError, NewSecret, edit, kept_secrets, new_references, new_secrets, set_state};
