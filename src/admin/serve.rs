@@ -1,9 +1,12 @@
 use super::backend::AdminBackend;
+use super::door::Peer;
 use super::routes::router;
+use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -32,7 +35,7 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
         tracing::error!("the admin listener has no address; it is not served");
         return;
     };
-    let service = TowerToHyperService::new(router(backend, listen));
+    let routes = router(backend, listen);
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -46,7 +49,9 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let peer = stream.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+        let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // What breaks a connection is the other side's business.
