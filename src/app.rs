@@ -2,10 +2,14 @@
 //! deadline of the stop.
 
 mod backend;
+mod changes;
+mod endpoints;
 mod files;
 mod live;
 mod start;
 mod stop;
+mod store;
+mod trial;
 
 pub use files::{
     CheckedFile, EffectiveError, LoneEndpoint, check, effective, explain, lone_context, lone_endpoint, schema, sinks,

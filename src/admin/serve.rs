@@ -1,10 +1,13 @@
 use super::backend::AdminBackend;
+use super::door::Peer;
 use super::routes::router;
 use crate::net::secured;
+use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -34,7 +37,7 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
         return;
     };
     let tls = Arc::clone(&backend);
-    let service = TowerToHyperService::new(router(backend, listen));
+    let routes = router(backend, listen);
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -48,7 +51,9 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let (http, service, watcher, tls) = (http.clone(), service.clone(), graceful.watcher(), tls.tls());
+        let peer = stream.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+        let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
+        let (http, watcher, tls) = (http.clone(), graceful.watcher(), tls.tls());
         connections.spawn(async move {
             // What breaks a connection is the other side's business.
             if let Ok(stream) = secured(stream, tls.as_deref(), HEADER_TIME).await {

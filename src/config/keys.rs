@@ -11,6 +11,8 @@ pub(super) enum Kind {
     Number,
     /// A string.
     Text,
+    /// `true` or `false`.
+    Boolean,
     /// `"127.0.0.1:8080"`.
     Address,
     /// `"5s"`.
@@ -112,6 +114,13 @@ pub(super) const DAEMON: &[Key] = &[
         "With TLS: the file of the certificates in PEM form, the listener's own first.",
     ),
     live("admin.tls.key", Kind::Text, "", "And the file of its private key. Both are watched like secrets."),
+    live(
+        "admin.hosts",
+        Kind::Texts,
+        "[]",
+        "Names by which browsers reach it, through a proxy perhaps: \"postrider.example.com\".",
+    ),
+    live("admin.metrics_public", Kind::Boolean, "false", "Whether the metrics need no login."),
     live("admin.login[].username", Kind::Text, "", "Who may use it: the user name"),
     live("admin.login[].password", Kind::Secret, "", "and the password."),
     live(

@@ -41,7 +41,7 @@ pub use reader::Reader;
 pub use secret::Secret;
 pub use settings::{At, KeyPath, SettingError, Table, Value};
 pub use simple::{Simple, SimpleSink, simple};
-pub use trail::{Timings, Trail};
+pub use trail::{Exchange, Timings, Trail};
 
 use std::borrow::Cow;
 use std::sync::Arc;
