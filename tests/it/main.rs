@@ -12,7 +12,12 @@ mod dedup;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod failing;
+mod fairness;
+#[cfg(test)]
+mod filter;
 #[cfg(test)]
 mod guard;
 #[cfg(test)]
