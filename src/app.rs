@@ -12,7 +12,8 @@ mod store;
 mod trial;
 
 pub use files::{
-    CheckedFile, EffectiveError, LoneEndpoint, check, effective, explain, lone_context, lone_endpoint, schema, sinks,
+    CheckedFile, EffectiveError, LoneEndpoint, check, effective, explain, lone_context, lone_endpoint,
+    schema, sinks,
 };
 
 use crate::admin::ReloadReport;

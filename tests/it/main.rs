@@ -23,8 +23,12 @@ mod explain;
 mod failing;
 #[cfg(test)]
 mod fairness;
+mod fairness;
 #[cfg(test)]
 mod filter;
+#[cfg(test)]
+mod filter;
+#[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod hostile;

@@ -45,7 +45,7 @@ async fn sink(url: &str, behaviour: &Behaviour, ca: &str, network: &Arc<Network>
         connect_timeout: CONNECT,
         concurrency: 4,
         folder: Arc::from(std::path::Path::new(".")),
-        timeout: TIMEOUT,
+        timeout: DEADLINE,
         host: Arc::new(postrider_sink::testkit::TestHost::default()),
     };
     plan.build(&host).await.expect("a sink")
