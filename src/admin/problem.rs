@@ -26,18 +26,18 @@ pub struct Problem {
     /// 412: what was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    yours: Option<Settings>,
+    yours: Option<Box<Settings>>,
     /// 412: what the file says now; absent: it is gone, or no TOML.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    theirs: Option<Settings>,
+    theirs: Option<Box<Settings>>,
     /// 412: the version of `theirs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
     /// 412: what the file said when the edit began, where that is still known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    base: Option<Settings>,
+    base: Option<Box<Settings>>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -68,7 +68,8 @@ impl Problem {
 
     fn collision(self, collision: Collision) -> Self {
         let Collision { yours, theirs, etag, base } = collision;
-        Self { yours, theirs, etag, base, ..self }
+        let boxed = |settings: Option<Settings>| settings.map(Box::new);
+        Self { yours: boxed(yours), theirs: boxed(theirs), etag, base: boxed(base), ..self }
     }
 }
 

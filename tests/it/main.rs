@@ -23,9 +23,6 @@ mod explain;
 mod failing;
 #[cfg(test)]
 mod fairness;
-mod fairness;
-#[cfg(test)]
-mod filter;
 #[cfg(test)]
 mod filter;
 #[cfg(test)]
@@ -52,7 +49,9 @@ mod routing;
 mod shutdown;
 #[cfg(test)]
 mod signing;
+#[cfg(test)]
 mod sinks;
+#[cfg(test)]
 mod smuggling;
 #[cfg(test)]
 mod suites;
