@@ -109,7 +109,7 @@ impl Reader<'_> {
         if !data.is_empty() {
             serde_json::from_str::<&RawValue>(data)?;
         }
-        let header = |name| attribute(headers, HeaderName::from_static(name));
+        let header = |name| attribute(headers, &HeaderName::from_static(name));
         let attributes = Attributes {
             specversion: header("ce-specversion"),
             kind: header("ce-type"),
@@ -256,8 +256,8 @@ fn decoded(text: &str) -> Result<String, String> {
 }
 
 /// An attribute as a header.
-fn attribute(headers: &HeaderMap, name: HeaderName) -> Attribute<'_> {
-    match hygiene::only(headers, &name) {
+fn attribute<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Attribute<'a> {
+    match hygiene::only(headers, name) {
         Err(()) => Some(Err(format!("is given twice as {name}: give it once"))),
         Ok(value) => value.map(|value| from_header(value.as_bytes())),
     }
