@@ -8,11 +8,13 @@ mod endpoint;
 mod histogram;
 pub mod names;
 mod text;
+mod traffic;
 
 #[cfg(test)]
 mod tests;
 
 pub use endpoint::EndpointMetrics;
+pub use traffic::{EndpointTraffic, Traffic};
 
 use histogram::{Buckets, SecondsStorage};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
