@@ -5,6 +5,8 @@
 //! that posts, a name that was rebound to this machine) is refused by [`guard`] before a route sees it.
 
 mod backend;
+mod caller;
+mod endpoint;
 mod guard;
 mod problem;
 mod routes;
@@ -14,9 +16,15 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{AdminBackend, TestError};
+pub use backend::{AdminBackend, EndpointBackend, TestError};
+pub use caller::{Caller, Scope, Way};
+pub use endpoint::{
+    Collision, EffectiveSetting, EndpointChange, EndpointDetail, EndpointError, EndpointList, Order,
+    Precondition, SettingIssue, Settings, UnsavedTest,
+};
+pub use problem::Problem;
 pub use serve::serve;
 pub use status::{
     ConfigIssue, ConfigStatus, EndpointStatus, Health, ReloadReport, ReloadResult, SpoolStatus, Status,
-    TestEvent, TestReport, TestTimings,
+    TestEvent, TestMessage, TestReport, TestTimings,
 };

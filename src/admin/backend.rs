@@ -1,3 +1,5 @@
+use super::caller::Caller;
+use super::endpoint::{EndpointDetail, EndpointError, Order, Precondition, Settings, UnsavedTest};
 use super::status::{ReloadReport, Status, TestEvent, TestReport};
 use async_trait::async_trait;
 
@@ -24,6 +26,57 @@ pub trait AdminBackend: Send + Sync + 'static {
 
     /// All series in the text format of Prometheus. Called on a thread that may block.
     fn render_metrics(&self) -> String;
+}
+
+/// What the admin listener asks about endpoints. Every answer is limited to what the caller may see.
+#[async_trait]
+pub trait EndpointBackend: Send + Sync + 'static {
+    /// One endpoint in full.
+    ///
+    /// # Errors
+    /// [`EndpointError::NotFound`].
+    async fn endpoint(&self, caller: &Caller, name: &str) -> Result<EndpointDetail, EndpointError>;
+
+    /// Writes an endpoint's file, keeping its comments and order, and puts it in force. True: it is new.
+    ///
+    /// # Errors
+    /// See [`EndpointError`]; but for `Failed` nothing was changed.
+    async fn put_endpoint(
+        &self,
+        caller: &Caller,
+        name: &str,
+        settings: Settings,
+        expected: Precondition,
+    ) -> Result<(EndpointDetail, bool), EndpointError>;
+
+    /// Deletes an endpoint's file. What waits for it is dead at once.
+    ///
+    /// # Errors
+    /// See [`EndpointError`].
+    async fn delete_endpoint(
+        &self,
+        caller: &Caller,
+        name: &str,
+        expected: Precondition,
+    ) -> Result<(), EndpointError>;
+
+    /// Changes the state in an endpoint's file.
+    ///
+    /// # Errors
+    /// See [`EndpointError`].
+    async fn order(
+        &self,
+        caller: &Caller,
+        name: &str,
+        order: Order,
+        expected: Precondition,
+    ) -> Result<EndpointDetail, EndpointError>;
+
+    /// Makes one attempt with settings that are not saved, on the way that deliveries take.
+    ///
+    /// # Errors
+    /// See [`EndpointError`]; an attempt that failed is a [`TestReport`].
+    async fn test_unsaved(&self, caller: &Caller, test: UnsavedTest) -> Result<TestReport, EndpointError>;
 }
 
 /// Why a test event was not sent.

@@ -1,31 +1,105 @@
+use super::endpoint::{Collision, EndpointError, SettingIssue, Settings};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::header::{HeaderName, HeaderValue};
+use http::{StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A problem document (RFC 9457): what is wrong and what to do.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Problem {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The status code's own phrase.
     title: &'static str,
+    /// The status code.
     status: u16,
+    /// What is wrong, and what to do.
     detail: String,
+    /// What is wrong with settings that were sent, one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<SettingIssue>,
+    /// 409: what the file would say, to be put there by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    toml: Option<String>,
+    /// 412: what was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    yours: Option<Settings>,
+    /// 412: what the file says now; absent: it is gone, or no TOML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    theirs: Option<Settings>,
+    /// 412: the version of `theirs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    /// 412: what the file said when the edit began, where that is still known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    base: Option<Settings>,
+    #[serde(skip)]
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     /// The title is the status code's own phrase, as RFC 9457 asks where `type` is `about:blank`.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        let title = status.canonical_reason().unwrap_or("Error");
-        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into() }
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            toml: None,
+            yours: None,
+            theirs: None,
+            etag: None,
+            base: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// With a header beside the document.
+    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn collision(self, collision: Collision) -> Self {
+        let Collision { yours, theirs, etag, base } = collision;
+        Self { yours, theirs, etag, base, ..self }
+    }
+}
+
+impl From<EndpointError> for Problem {
+    fn from(error: EndpointError) -> Self {
+        use StatusCode as S;
+        let detail = error.to_string();
+        match error {
+            EndpointError::NotFound(_) => Self::new(S::NOT_FOUND, detail),
+            EndpointError::NameTaken(_) => Self::new(S::CONFLICT, detail),
+            EndpointError::Changed(_, collision) => {
+                Self::new(S::PRECONDITION_FAILED, detail).collision(*collision)
+            }
+            EndpointError::Invalid(errors) => Self { errors, ..Self::new(S::UNPROCESSABLE_ENTITY, detail) },
+            EndpointError::ReadOnly { toml, .. } => {
+                Self { toml: Some(toml), ..Self::new(S::CONFLICT, detail) }
+            }
+            EndpointError::Unfit(_) => Self::new(S::UNPROCESSABLE_ENTITY, detail),
+            EndpointError::Failed(_) => Self::new(S::SERVICE_UNAVAILABLE, detail),
+        }
     }
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = std::mem::take(&mut self.headers);
         let mut response = (status, axum::Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response.headers_mut().extend(headers.into_iter().map(|(name, value)| (Some(name), value)));
         response
     }
 }

@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 use crate::reload::{ReloadHandle, ReloadOutcome};
 use crate::router::{Directory, RouterHandle};
 use crate::spool::{EmbeddedSpool, EndpointState, Spool as _};
-use crate::table::{Entry, Selection, Table};
+use crate::table::{EndpointSpec, Entry, Selection, Table};
 use async_trait::async_trait;
 use postrider_sink::Verdict;
 use std::path::PathBuf;
@@ -129,6 +129,9 @@ impl Backend {
                     oldest_ms: backlog.and_then(|backlog| backlog.oldest_ms),
                     in_flight: u64::try_from(observed.shared.in_flight()).unwrap_or(u64::MAX),
                     last_error: observed.shared.problem().map(|problem| problem.reason.to_string()),
+                    events: wanted(table.with_uid(uid), |spec| &spec.events),
+                    products: wanted(table.with_uid(uid), |spec| &spec.products),
+                    rejected: false,
                 }
             })
             .collect();
@@ -144,11 +147,21 @@ impl Backend {
                 note: note(condition, &state, now_ms),
                 sink: entry.spec.sink.as_ref().map(|sink| sink.kind.to_string()),
                 destination: entry.spec.sink.as_ref().map(|sink| sink.plan.destination()),
+                events: wanted(Some(entry), |spec| &spec.events),
+                products: wanted(Some(entry), |spec| &spec.products),
                 ..EndpointStatus::default()
             }
         }));
         endpoints.sort_by(|a, b| (&a.name, &a.account).cmp(&(&b.name, &b.account)));
         endpoints
+    }
+}
+
+fn wanted(entry: Option<&Entry>, which: impl Fn(&EndpointSpec) -> &Selection) -> Vec<String> {
+    match entry.map(|entry| which(&entry.spec)) {
+        None => Vec::new(),
+        Some(Selection::All) => vec!["all".to_owned()],
+        Some(Selection::Some(names)) => names.iter().map(|name| name.to_string()).collect(),
     }
 }
 
@@ -205,5 +218,6 @@ fn report(attempt: &Attempt, destination: String, id: &str) -> TestReport {
             tls_ms: attempt.timings.tls.map(ms),
             wait_ms: attempt.timings.wait.map(ms),
         },
+        ..TestReport::default()
     }
 }
