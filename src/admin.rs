@@ -5,8 +5,12 @@
 //! that posts, a name that was rebound to this machine) is refused by [`guard`] before a route sees it.
 
 mod backend;
+mod dead_letters;
+mod deliveries;
+mod filter;
 mod guard;
 mod problem;
+mod query;
 mod routes;
 mod serve;
 mod status;
@@ -15,6 +19,15 @@ mod status;
 mod tests;
 
 pub use backend::{AdminBackend, TestError};
+pub use dead_letters::{
+    DeadLetterPage, Deleted, Erased, ExportedLetter, LetterLines, ReplayJob, ReplayList, ReplayRequest,
+    ReplayState,
+};
+pub use deliveries::{
+    Answered, AttemptRecord, DeliveriesBackend, DeliveryDetail, DeliveryError, DeliveryPage, DeliveryState,
+    DeliverySummary, EventDetail, Retried,
+};
+pub use filter::{DeliveryFilter, Wanted, rfc3339};
 pub use serve::serve;
 pub use status::{
     ConfigIssue, ConfigStatus, EndpointStatus, Health, ReloadReport, ReloadResult, SpoolStatus, Status,

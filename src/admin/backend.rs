@@ -1,5 +1,7 @@
+use super::deliveries::DeliveriesBackend;
 use super::status::{ReloadReport, Status, TestEvent, TestReport};
 use async_trait::async_trait;
+use std::sync::Arc;
 
 /// What the admin listener asks of the daemon.
 #[async_trait]
@@ -24,6 +26,11 @@ pub trait AdminBackend: Send + Sync + 'static {
 
     /// All series in the text format of Prometheus. Called on a thread that may block.
     fn render_metrics(&self) -> String;
+
+    /// Who answers about deliveries and dead letters; none: this daemon keeps no history.
+    fn deliveries(&self) -> Option<Arc<dyn DeliveriesBackend>> {
+        None
+    }
 }
 
 /// Why a test event was not sent.
