@@ -6,9 +6,14 @@
 
 mod backend;
 mod caller;
+mod dead_letters;
+mod deliveries;
 mod endpoint;
+mod filter;
 mod guard;
+mod page;
 mod problem;
+mod query;
 mod routes;
 mod serve;
 mod status;
@@ -18,10 +23,20 @@ mod tests;
 
 pub use backend::{AdminBackend, EndpointBackend, TestError};
 pub use caller::{Caller, Scope, Way};
+pub use dead_letters::{
+    DeadLetterPage, Deleted, Erased, ExportedLetter, LetterLines, ReplayJob, ReplayList, ReplayRequest,
+    ReplayState,
+};
+pub use deliveries::{
+    Answered, AttemptRecord, DeliveriesBackend, DeliveryDetail, DeliveryError, DeliveryPage, DeliveryState,
+    DeliverySummary, EventDetail, Retried,
+};
 pub use endpoint::{
     Collision, EffectiveSetting, EndpointChange, EndpointDetail, EndpointError, EndpointList, Order,
     Precondition, SettingIssue, Settings, UnsavedTest,
 };
+pub use filter::{DeliveryFilter, Wanted, rfc3339};
+pub use page::PageBackend;
 pub use problem::Problem;
 pub use serve::serve;
 pub use status::{

@@ -44,3 +44,4 @@ pub(crate) use load::list_toml;
 pub use load::{EndpointText, Files, Loaded, LoadedEndpoint, Loader, MAX_FILE, is_endpoint_name, load};
 pub use schema::{FileKind, manual, schema};
 pub use secrets::{MAX_SECRET, SecretSource, SystemSecrets};
+pub(crate) use units::{duration as parse_duration, rate as parse_rate};

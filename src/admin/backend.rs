@@ -1,7 +1,10 @@
 use super::caller::Caller;
+use super::deliveries::DeliveriesBackend;
 use super::endpoint::{EndpointDetail, EndpointError, Order, Precondition, Settings, UnsavedTest};
+use super::page::PageBackend;
 use super::status::{ReloadReport, Status, TestEvent, TestReport};
 use async_trait::async_trait;
+use std::sync::Arc;
 
 /// What the admin listener asks of the daemon.
 #[async_trait]
@@ -26,6 +29,21 @@ pub trait AdminBackend: Send + Sync + 'static {
 
     /// All series in the text format of Prometheus. Called on a thread that may block.
     fn render_metrics(&self) -> String;
+
+    /// Who answers about deliveries and dead letters; none: this daemon keeps no history.
+    fn deliveries(&self) -> Option<Arc<dyn DeliveriesBackend>> {
+        None
+    }
+
+    /// Who answers about endpoints.
+    fn endpoints(&self) -> Option<Arc<dyn EndpointBackend>> {
+        None
+    }
+
+    /// Who answers what only the settings page asks; none: there is no page.
+    fn page(&self) -> Option<Arc<dyn PageBackend>> {
+        None
+    }
 }
 
 /// What the admin listener asks about endpoints. Every answer is limited to what the caller may see.

@@ -2,6 +2,7 @@ use super::backend::{AdminBackend, TestError};
 use super::guard::guard;
 use super::problem::Problem;
 use super::status::{Health, Status, TestEvent};
+use super::{dead_letters, deliveries};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -21,10 +22,25 @@ pub(super) fn router(backend: Arc<dyn AdminBackend>, listen: SocketAddr) -> Rout
         .route("/-/reload", post(reload))
         .route("/api/v1/status", get(status))
         .route("/api/v1/endpoints/{name}/test", post(test))
+        .merge(history())
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(listen, guard))
         .with_state(backend)
+}
+
+/// What became of events: deliveries, dead letters and their replays.
+fn history() -> Router<Arc<dyn AdminBackend>> {
+    Router::new()
+        .route("/api/v1/events/{id}", get(deliveries::event))
+        .route("/api/v1/deliveries", get(deliveries::list).delete(deliveries::erase))
+        .route("/api/v1/deliveries/{id}", get(deliveries::show))
+        .route("/api/v1/deliveries/{id}/retry", post(deliveries::retry))
+        .route("/api/v1/dead-letters", get(dead_letters::list).delete(dead_letters::delete))
+        .route("/api/v1/dead-letters/export", get(dead_letters::export))
+        .route("/api/v1/dead-letters/replays", get(dead_letters::replays).post(dead_letters::start))
+        .route("/api/v1/dead-letters/replays/{id}", get(dead_letters::replay).delete(dead_letters::cancel))
+        .route("/api/v1/dead-letters/{id}", get(deliveries::show).delete(dead_letters::delete_one))
 }
 
 async fn metrics(State(backend): Backend) -> Response {

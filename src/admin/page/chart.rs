@@ -135,7 +135,9 @@ pub(super) fn spark(good: &[u64], bad: &[u64], words: &str) -> Markup {
     const DOWN: f64 = 8.0;
     let most = good.iter().copied().max().unwrap_or(0).max(1) as f64;
     let worst = bad.iter().copied().max().unwrap_or(0).max(1) as f64;
-    let bar = |count: u64, most: f64, room: f64| if count == 0 { 0.0 } else { (count as f64 / most * room).max(1.5) };
+    let bar = |count: u64, most: f64, room: f64| {
+        if count == 0 { 0.0 } else { (count as f64 / most * room).max(1.5) }
+    };
     let mut ups = String::new();
     let mut downs = String::new();
     for (position, count) in good.iter().enumerate() {
@@ -193,7 +195,8 @@ mod tests {
 
     #[test]
     fn an_axis_ends_at_a_round_number_above_everything() {
-        for (most, end) in [(0.0, 1.0), (0.7, 1.0), (1.0, 1.0), (37.0, 40.0), (41.0, 50.0), (1500.0, 2000.0)] {
+        for (most, end) in [(0.0, 1.0), (0.7, 1.0), (1.0, 1.0), (37.0, 40.0), (41.0, 50.0), (1500.0, 2000.0)]
+        {
             assert!((nice(most) - end).abs() < 1e-9, "{most}: {}", nice(most));
         }
     }

@@ -122,19 +122,24 @@ impl Edit<'_> {
         match self.notice {
             Notice::None => html! {},
             Notice::Failed(text) => parts::note(Tone::Bad, true, &html! { p.grow { (text) } }),
-            Notice::ReadOnly { file, reason, toml } => parts::note(Tone::Hold, true, &html! {
-                h2 { "This directory is read-only. Copy the TOML and commit it where your files come from" }
-                p.grow { span.mono { (file) } " cannot be written: " (reason) ". Secrets are not in this text: add them there." }
-                button.slim type="button" data-copy="#toml-copy" hidden { "Copy TOML" }
-                div.versions { pre #toml-copy tabindex="0" { (toml) } }
-            }),
+            Notice::ReadOnly { file, reason, toml } => parts::note(
+                Tone::Hold,
+                true,
+                &html! {
+                    h2 { "This directory is read-only. Copy the TOML and commit it where your files come from" }
+                    p.grow { span.mono { (file) } " cannot be written: " (reason) ". Secrets are not in this text: add them there." }
+                    button.slim type="button" data-copy="#toml-copy" hidden { "Copy TOML" }
+                    div.versions { pre #toml-copy tabindex="0" { (toml) } }
+                },
+            ),
             Notice::Collision(collision) => self.collision(collision),
         }
     }
 
     /// Both sides of an edit that met another one, line against line.
     fn collision(&self, collision: &Collision) -> Markup {
-        let file = self.detail.map_or_else(|| format!("{}.toml", self.form.name), |detail| detail.file.clone());
+        let file =
+            self.detail.map_or_else(|| format!("{}.toml", self.form.name), |detail| detail.file.clone());
         let base = collision.base.clone().map(Value::Object);
         let theirs = collision.theirs.clone().map(Value::Object);
         let yours = collision.yours.clone().map(Value::Object);
@@ -149,17 +154,21 @@ impl Edit<'_> {
                 }
             }
         };
-        parts::note(Tone::Hold, true, &html! {
-            h2 { (file) " changed on disk after you opened this page. Compare before you save" }
-            p.grow {
-                "What differs is marked. Save again to write your version over it, or discard yours."
-                @if base.is_none() { " The version you started from is not known any more." }
-            }
-            div.versions {
-                section { h3 { "On disk now" } (side(theirs.as_ref(), yours.as_ref())) }
-                section { h3 { "Yours, not saved" } (side(yours.as_ref(), theirs.as_ref())) }
-            }
-        })
+        parts::note(
+            Tone::Hold,
+            true,
+            &html! {
+                h2 { (file) " changed on disk after you opened this page. Compare before you save" }
+                p.grow {
+                    "What differs is marked. Save again to write your version over it, or discard yours."
+                    @if base.is_none() { " The version you started from is not known any more." }
+                }
+                div.versions {
+                    section { h3 { "On disk now" } (side(theirs.as_ref(), yours.as_ref())) }
+                    section { h3 { "Yours, not saved" } (side(yours.as_ref(), theirs.as_ref())) }
+                }
+            },
+        )
     }
 
     fn what(&self) -> Markup {
@@ -195,11 +204,17 @@ impl Edit<'_> {
     }
 
     fn credentials(&self) -> Markup {
-        let saved = self.detail.and_then(|detail| detail.settings.as_ref()).and_then(|settings| settings.get("http")).and_then(|http| find(http, &["auth"]));
-        let way = |way: Auth, words: &Markup| html! {
-            label.pick {
-                input type="radio" name="auth" value=(way.value()) checked[self.form.auth == way];
-                (words)
+        let saved = self
+            .detail
+            .and_then(|detail| detail.settings.as_ref())
+            .and_then(|settings| settings.get("http"))
+            .and_then(|http| find(http, &["auth"]));
+        let way = |way: Auth, words: &Markup| {
+            html! {
+                label.pick {
+                    input type="radio" name="auth" value=(way.value()) checked[self.form.auth == way];
+                    (words)
+                }
             }
         };
         let error = self.error("auth");
@@ -226,8 +241,13 @@ impl Edit<'_> {
     }
 
     fn more_http(&self) -> Markup {
-        let signed = self.detail.and_then(|detail| detail.settings.as_ref()).and_then(|settings| settings.get("http")).and_then(|http| find(http, &["signing"]));
-        let open = ["signing", "headers", "account", "filter"].iter().any(|field| self.error(field).is_some());
+        let signed = self
+            .detail
+            .and_then(|detail| detail.settings.as_ref())
+            .and_then(|settings| settings.get("http"))
+            .and_then(|http| find(http, &["signing"]));
+        let open =
+            ["signing", "headers", "account", "filter"].iter().any(|field| self.error(field).is_some());
         html! {
             details open[open] {
                 summary { "Account, filter, signing, headers " span.hint { (self.said_more(signed.is_some())) } }
@@ -288,7 +308,8 @@ impl Edit<'_> {
 
     fn knob(&self, knob: &Knob) -> Markup {
         let value = self.form.knob(knob.key);
-        let effective = self.detail.and_then(|detail| detail.effective.iter().find(|known| known.key == knob.key));
+        let effective =
+            self.detail.and_then(|detail| detail.effective.iter().find(|known| known.key == knob.key));
         let holds = effective.map_or(String::new(), |known| toml_plain(&known.value));
         let from = effective.map_or("", |known| known.origin.as_str());
         let from = if from == "default" { "built in" } else { from };
@@ -437,26 +458,31 @@ impl Edit<'_> {
     fn ask_removal(&self) -> Markup {
         let Some(detail) = self.detail else { return html! {} };
         let waiting = detail.status.ready + detail.status.parked;
-        parts::note(Tone::Bad, false, &html! {
-            h2 { "Remove " (detail.status.name) "?" }
-            p.grow {
-                "Its file is deleted. "
-                @if waiting > 0 { (parts::counted(waiting, "delivery that waits becomes a dead letter", "deliveries that wait become dead letters")) ". " }
-                "To keep them waiting, pause it instead."
-            }
-            form.row method="post" action={(self.address()) "/remove"} {
-                input type="hidden" name="base" value=(detail.etag);
-                button.danger { "Remove " (detail.status.name) }
-                a.btn.plain href=(self.address()) { "Keep it" }
-            }
-        })
+        parts::note(
+            Tone::Bad,
+            false,
+            &html! {
+                h2 { "Remove " (detail.status.name) "?" }
+                p.grow {
+                    "Its file is deleted. "
+                    @if waiting > 0 { (parts::counted(waiting, "delivery that waits becomes a dead letter", "deliveries that wait become dead letters")) ". " }
+                    "To keep them waiting, pause it instead."
+                }
+                form.row method="post" action={(self.address()) "/remove"} {
+                    input type="hidden" name="base" value=(detail.etag);
+                    button.danger { "Remove " (detail.status.name) }
+                    a.btn.plain href=(self.address()) { "Keep it" }
+                }
+            },
+        )
     }
 
     /// A field of one line.
     fn text(&self, id: &str, label: &str, value: &str, hint: Option<&str>, free: bool) -> Markup {
         let error = self.error(id);
         let described = [(hint.is_some(), "hint"), (error.is_some(), "error")];
-        let described: Vec<String> = described.iter().filter(|(is, _)| *is).map(|(_, what)| format!("{id}-{what}")).collect();
+        let described: Vec<String> =
+            described.iter().filter(|(is, _)| *is).map(|(_, what)| format!("{id}-{what}")).collect();
         let kind = if id == "url" { "url" } else { "text" };
         html! {
             div.field {

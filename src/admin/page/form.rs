@@ -45,10 +45,20 @@ pub(super) const KNOBS: [Knob; 15] = [
     knob("concurrency", "Attempts at once", Kind::Integer, "1 to 1,024"),
     knob("ordering", "Order of deliveries", ORDERING, "What waits for what"),
     knob("rate", "Most attempts", Kind::Text, "For example 50/s; empty is no limit"),
-    knob("retry.schedule", "Waits between attempts", Kind::List, "For example 5s, 5m, 30m; one attempt more than waits"),
+    knob(
+        "retry.schedule",
+        "Waits between attempts",
+        Kind::List,
+        "For example 5s, 5m, 30m; one attempt more than waits",
+    ),
     knob("retry.jitter", "Spread of each wait", Kind::Number, "0 to 1; 0.2 is plus or minus a fifth"),
     knob("retry.max_age", "Give up after", Kind::Text, "Counted from when the event was accepted"),
-    knob("breaker.failures", "Hold after failures in a row", Kind::Integer, "Deliveries are held, never dropped"),
+    knob(
+        "breaker.failures",
+        "Hold after failures in a row",
+        Kind::Integer,
+        "Deliveries are held, never dropped",
+    ),
     knob("breaker.ratio", "Or when this part fails", Kind::Number, "More than 0, at most 1"),
     knob("breaker.window", "Within", Kind::Text, ""),
     knob("breaker.min_attempts", "With at least so many attempts", Kind::Integer, ""),
@@ -154,7 +164,8 @@ impl Form {
 
     /// From saved settings.
     pub(super) fn saved(name: &str, settings: &Value, base: &str, known: (&[String], &[String])) -> Self {
-        let text = |path: &[&str]| find(settings, path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |path: &[&str]| find(settings, path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let list = |key: &str, all: &[String]| match settings.get(key) {
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             Some(Value::String(word)) if word == "all" => all.to_vec(),
@@ -248,11 +259,21 @@ impl Form {
                     _ => false,
                 }
         };
-        KNOBS.iter().filter(wrong).map(|knob| (knob.key.to_owned(), format!("Enter a number. {}", knob.hint))).collect()
+        KNOBS
+            .iter()
+            .filter(wrong)
+            .map(|knob| (knob.key.to_owned(), format!("Enter a number. {}", knob.hint)))
+            .collect()
     }
 
     /// The settings it stands for: `before` with what the form has in place of what was there.
-    pub(super) fn settings(&self, before: &Value, state: &str, known: (&[String], &[String]), is_http: bool) -> Value {
+    pub(super) fn settings(
+        &self,
+        before: &Value,
+        state: &str,
+        known: (&[String], &[String]),
+        is_http: bool,
+    ) -> Value {
         let mut settings = before.as_object().cloned().unwrap_or_default();
         settings.insert("state".to_owned(), json!(state));
         let chosen = |names: &[String], all: &[String], key: &str| {
@@ -285,7 +306,9 @@ impl Form {
         put(settings, &["http", "url"], (!self.url.is_empty()).then(|| json!(self.url)));
         let basic = match self.auth {
             Auth::Keep => None,
-            Auth::Encoded => (!self.credentials.is_empty()).then(|| json!({ "credentials": self.credentials })),
+            Auth::Encoded => {
+                (!self.credentials.is_empty()).then(|| json!({ "credentials": self.credentials }))
+            }
             Auth::Basic => (!self.username.is_empty())
                 .then(|| json!({ "username": self.username, "password": self.password })),
         };

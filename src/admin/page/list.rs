@@ -106,11 +106,14 @@ impl List<'_> {
     }
 
     fn nothing_yet(&self) -> Markup {
-        parts::empty("No endpoints yet", &html! {
-            p { "Create one here, or put a file that ends in " code { ".toml" } " into " code { (self.folder) } ". Save it, and the next event follows it." }
-            pre #example tabindex="0" { (EXAMPLE) }
-            div.row { a.btn.go href="/new" { "New endpoint" } button type="button" data-copy="#example" hidden { "Copy example" } }
-        })
+        parts::empty(
+            "No endpoints yet",
+            &html! {
+                p { "Create one here, or put a file that ends in " code { ".toml" } " into " code { (self.folder) } ". Save it, and the next event follows it." }
+                pre #example tabindex="0" { (EXAMPLE) }
+                div.row { a.btn.go href="/new" { "New endpoint" } button type="button" data-copy="#example" hidden { "Copy example" } }
+            },
+        )
     }
 
     fn filters(&self) -> Markup {
@@ -138,7 +141,11 @@ impl List<'_> {
         let found: Vec<&Row> = self.rows.iter().filter(|row| self.wanted.takes(row)).collect();
         let pages = found.len().div_ceil(PAGE).max(1);
         let page = self.wanted.page.min(pages - 1);
-        let said = format!("{} of {}", number(found.len() as u64), parts::counted(self.rows.len() as u64, "endpoint", "endpoints"));
+        let said = format!(
+            "{} of {}",
+            number(found.len() as u64),
+            parts::counted(self.rows.len() as u64, "endpoint", "endpoints")
+        );
         html! {
             div.card #endpoints data-live data-say=(said) {
                 @if found.is_empty() {
@@ -167,7 +174,16 @@ impl List<'_> {
         let to = |page: usize| {
             let page = page.to_string();
             let wanted = self.wanted;
-            link("/", &[("q", &wanted.q), ("state", &wanted.state), ("event", &wanted.event), ("product", &wanted.product), ("page", &page)])
+            link(
+                "/",
+                &[
+                    ("q", &wanted.q),
+                    ("state", &wanted.state),
+                    ("event", &wanted.event),
+                    ("product", &wanted.product),
+                    ("page", &page),
+                ],
+            )
         };
         html! {
             nav.pager aria-label="Pages" {
@@ -216,7 +232,11 @@ impl List<'_> {
         let day = day.unwrap_or_default();
         let sum = |of: fn(&Counts) -> u64| day.iter().map(of).sum::<u64>();
         let (good, bad) = (sum(|counts| counts.delivered), sum(|counts| counts.failed));
-        let words = format!("Last 24 hours: {} delivered, {} failed", number(good), parts::counted(bad, "attempt", "attempts"));
+        let words = format!(
+            "Last 24 hours: {} delivered, {} failed",
+            number(good),
+            parts::counted(bad, "attempt", "attempts")
+        );
         let bars = |of: fn(&Counts) -> u64| day.iter().map(of).collect::<Vec<_>>();
         html! {
             @if good + bad > 0 {
@@ -273,7 +293,8 @@ fn pictures(hour: &[Point], window: &Window, now_ms: u64) -> Markup {
         line("delivered", chart::GOOD, &|point| Some(point.counts.delivered as f64)),
         line("failed", chart::BAD, &|point| Some(point.counts.failed as f64)),
     ];
-    let age = [line("half under", LOOKS[0], &|point| point.p50), line("99 % under", LOOKS[1], &|point| point.p99)];
+    let age =
+        [line("half under", LOOKS[0], &|point| point.p50), line("99 % under", LOOKS[1], &|point| point.p99)];
     let waiting: Vec<Series> = window
         .fullest(LOOKS.len(), now_ms)
         .into_iter()

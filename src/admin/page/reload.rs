@@ -2,18 +2,8 @@
 
 use super::parts::{self, Icon, Tone, badge};
 use crate::admin::{ConfigIssue, Status};
+use crate::reload::Change;
 use maud::{Markup, html};
-
-/// One entry of the history of reloads.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Entry {
-    pub(super) at_ms: u64,
-    /// `applied`, `partial`, `rejected` or `unchanged`.
-    pub(super) result: String,
-    pub(super) generation: u64,
-    pub(super) changes: Vec<String>,
-    pub(super) errors: Vec<String>,
-}
 
 /// `file:line:column`, as far as it is known.
 pub(super) fn place(issue: &ConfigIssue) -> String {
@@ -34,7 +24,7 @@ fn result(word: &str) -> (Icon, Tone, &'static str) {
 }
 
 /// The screen.
-pub(super) fn draw(status: &Status, history: &[Entry], done: &str) -> Markup {
+pub(super) fn draw(status: &Status, history: &[Change], done: &str) -> Markup {
     let errors = &status.config.errors;
     html! {
         div.head {
@@ -115,8 +105,8 @@ fn running(status: &Status) -> Markup {
     }
 }
 
-fn change(entry: &Entry) -> Markup {
-    let (icon, tone, word) = result(&entry.result);
+fn change(entry: &Change) -> Markup {
+    let (icon, tone, word) = result(entry.result);
     html! {
         li {
             span { (parts::at(entry.at_ms)) }
@@ -144,5 +134,9 @@ pub(super) fn bytes(count: u64) -> String {
         value /= 1024.0;
         unit = next;
     }
-    if value.fract() < 0.05 || unit == "bytes" { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
+    if value.fract() < 0.05 || unit == "bytes" {
+        format!("{value:.0} {unit}")
+    } else {
+        format!("{value:.1} {unit}")
+    }
 }

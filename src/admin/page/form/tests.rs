@@ -39,7 +39,8 @@ fn a_url_that_cannot_be_right_says_what_to_enter() {
 
 #[test]
 fn credentials_are_asked_for_again_when_the_host_changes_and_only_then() {
-    let settings = json!({ "http": { "url": "https://a.test/in", "auth": { "basic": { "username": "a" } } } });
+    let settings =
+        json!({ "http": { "url": "https://a.test/in", "auth": { "basic": { "username": "a" } } } });
     let mut form = Form::saved("a", &settings, "1", (&[], &[]));
     assert_eq!(form.auth, Auth::Keep);
     form.url = "https://a.test/other".to_owned();
@@ -58,7 +59,11 @@ fn settings_keep_what_the_form_does_not_know_and_lose_what_was_cleared() {
         "http": { "url": "https://a.test/in", "auth": { "basic": { "username": "a" } }, "proxy": "p" }
     });
     let mut form = Form::saved("a", &before, "1", known);
-    assert_eq!(form.settings(&before, "active", known, true), before, "saved and written again it is the same");
+    assert_eq!(
+        form.settings(&before, "active", known, true),
+        before,
+        "saved and written again it is the same"
+    );
     form.events.push("read".to_owned());
     form.knobs.iter_mut().find(|(key, _)| *key == "timeout").unwrap().1.clear();
     form.knobs.iter_mut().find(|(key, _)| *key == "retry.schedule").unwrap().1 = "1s, 1m".to_owned();
