@@ -9,6 +9,7 @@ mod caller;
 mod dead_letters;
 mod deliveries;
 mod endpoint;
+mod explain;
 mod filter;
 mod guard;
 mod page;
@@ -35,6 +36,7 @@ pub use endpoint::{
     Collision, EffectiveSetting, EndpointChange, EndpointDetail, EndpointError, EndpointList, Order,
     Precondition, SettingIssue, Settings, UnsavedTest,
 };
+pub use explain::{EndpointExplanation, ExplainEvent, Explanation};
 pub use filter::{DeliveryFilter, Wanted, rfc3339};
 pub use page::PageBackend;
 pub use problem::Problem;

@@ -7,7 +7,7 @@ mod live;
 mod start;
 mod stop;
 
-pub use files::{CheckedFile, EffectiveError, check, effective, schema, sink_kinds};
+pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sink_kinds};
 
 use crate::admin::ReloadReport;
 use crate::metrics::Metrics;

@@ -73,6 +73,10 @@ pub struct EndpointStatus {
     pub products: Vec<String>,
     /// Its file is rejected: it runs its last good version, or (state `invalid`) none.
     pub rejected: bool,
+    /// Events it did not get because its filter could not tell, since the filter is in force,
+    pub filter_failures: u64,
+    /// and why not the last time.
+    pub filter_error: Option<String>,
 }
 
 /// How the store is.
