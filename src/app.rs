@@ -2,10 +2,15 @@
 //! deadline of the stop.
 
 mod backend;
+mod changes;
+mod endpoints;
 mod files;
 mod live;
+mod page;
 mod start;
 mod stop;
+mod store;
+mod trial;
 
 pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sink_kinds};
 

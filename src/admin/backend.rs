@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// What the admin listener asks of the daemon.
 #[async_trait]
-pub trait AdminBackend: Send + Sync + 'static {
+pub trait AdminBackend: EndpointBackend {
     /// Whether events are taken.
     ///
     /// # Errors
@@ -39,11 +39,6 @@ pub trait AdminBackend: Send + Sync + 'static {
 
     /// Who answers about deliveries and dead letters; none: this daemon keeps no history.
     fn deliveries(&self) -> Option<Arc<dyn DeliveriesBackend>> {
-        None
-    }
-
-    /// Who answers about endpoints.
-    fn endpoints(&self) -> Option<Arc<dyn EndpointBackend>> {
         None
     }
 

@@ -36,11 +36,14 @@ pub(super) async fn guard(State(listen): State<SocketAddr>, request: Request, ne
             return Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response();
         }
     };
-    if writes && !body.is_empty() && !is_json(&head.headers) {
+    let page = !head.uri.path().starts_with("/api/") && !head.uri.path().starts_with("/-/");
+    if writes && !body.is_empty() && !is_json(&head.headers) && !page {
         let detail = "send the body with content-type: application/json";
         return Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).into_response();
     }
-    next.run(Request::from_parts(head, Body::from(body))).await
+    let mut request = Request::from_parts(head, Body::from(body));
+    request.extensions_mut().insert(super::caller::Caller::local(super::caller::Way::Page));
+    next.run(request).await
 }
 
 fn check(headers: &HeaderMap, listen: SocketAddr, writes: bool) -> Result<(), Problem> {

@@ -57,7 +57,7 @@ impl Page {
         Some(Self {
             admin: Arc::clone(admin),
             facts: admin.page()?,
-            endpoints: admin.endpoints()?,
+            endpoints: admin.clone(),
             window: Arc::default(),
         })
     }

@@ -1,6 +1,7 @@
 use super::backend::{AdminBackend, TestError};
 use super::explain::explain;
 use super::guard::guard;
+use super::page::{self, Page};
 use super::problem::Problem;
 use super::status::{Health, Status, TestEvent};
 use super::{dead_letters, deliveries};
@@ -15,8 +16,8 @@ use std::sync::Arc;
 
 type Backend = State<Arc<dyn AdminBackend>>;
 
-pub(super) fn router(backend: Arc<dyn AdminBackend>, listen: SocketAddr) -> Router {
-    Router::new()
+pub(super) fn router(backend: Arc<dyn AdminBackend>, listen: SocketAddr, page: Option<Page>) -> Router {
+    let api = Router::new()
         .route("/metrics", get(metrics))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
@@ -27,8 +28,9 @@ pub(super) fn router(backend: Arc<dyn AdminBackend>, listen: SocketAddr) -> Rout
         .merge(history())
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(listen, guard))
-        .with_state(backend)
+        .with_state(backend);
+    let page = page.map(page::router).unwrap_or_default();
+    api.merge(page).layer(middleware::from_fn_with_state(listen, guard))
 }
 
 /// What became of events: deliveries, dead letters and their replays.

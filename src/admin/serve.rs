@@ -1,4 +1,5 @@
 use super::backend::AdminBackend;
+use super::page::Page;
 use super::routes::router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,23 +27,33 @@ const MAX_HEAD: usize = 16 * 1024;
 /// After `accept` failed, mostly for want of descriptors, which come back when connections close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often the pictures' numbers are taken, beside when somebody looks at them.
+const LOOK: Duration = Duration::from_secs(20);
+
 /// Serves until `shutdown` is cancelled, then finishes the answers under way, for at most 5 s.
 pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdown: CancellationToken) {
     let Ok(listen) = listener.local_addr() else {
         tracing::error!("the admin listener has no address; it is not served");
         return;
     };
-    let service = TowerToHyperService::new(router(backend, listen));
+    let page = Page::of(&backend);
+    let service = TowerToHyperService::new(router(backend, listen, page.clone()));
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
+    let mut look = tokio::time::interval(LOOK);
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             Some(_) = connections.join_next() => continue,
+            _ = look.tick(), if page.is_some() => {
+                let page = page.clone();
+                connections.spawn(async move { if let Some(page) = page { page.look().await } });
+                continue;
+            }
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };

@@ -1,5 +1,7 @@
 use super::backend::Backend;
+use super::changes::Changes;
 use super::live::Live;
+use super::store::Store;
 use super::{App, AppOptions, StartError};
 use crate::admin;
 use crate::chance::SystemChance;
@@ -86,7 +88,19 @@ impl App {
         let generation = published.map_err(|error| StartError::Failed(error.to_string()))?;
 
         let config = Arc::new(ArcSwap::new(Arc::clone(&daemon)));
-        let live = Live { router: router.clone(), spool: spool.clone(), config: Arc::clone(&config) };
+        let changes = blocking({
+            let folder = daemon.spool.path.clone();
+            move || Arc::new(Changes::open(&folder))
+        })
+        .await?;
+        let live = Live {
+            router: router.clone(),
+            spool: spool.clone(),
+            config: Arc::clone(&config),
+            changes: Arc::clone(&changes),
+            clock: Arc::clone(&clock),
+        };
+        let store = Arc::new(Store::new(loader.clone()));
         let (reload, _joined) = ReloadActor::start(ReloadArgs {
             loader,
             running,
@@ -104,7 +118,7 @@ impl App {
             router: router.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
-            config,
+            config: Arc::clone(&config),
             limits: Limits::default(),
         });
         let started = clock.now();
@@ -119,6 +133,9 @@ impl App {
             clock,
             started,
             draining: CancellationToken::new(),
+            config,
+            store,
+            changes,
         });
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]

@@ -6,7 +6,7 @@ const WORDS: [&str; 9] =
     ["password", "passwd", "secret", "credential", "token", "bearer", "auth", "api-key", "key"];
 
 /// Whether the value of such a key is kept from sight.
-pub(super) fn is_secret_name(key: &str) -> bool {
+pub(crate) fn is_secret_name(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     WORDS.iter().any(|word| key.contains(word))
 }
@@ -34,7 +34,7 @@ pub(super) fn broken(text: &str, line: usize) -> Option<String> {
     Some(text.split_inclusive('\n').enumerate().map(kept).collect())
 }
 
-fn blank(text: &str) -> String {
+pub(super) fn blank(text: &str) -> String {
     text.chars().flat_map(|c| std::iter::repeat_n(if c == '\n' { c } else { '*' }, c.len_utf8())).collect()
 }
 

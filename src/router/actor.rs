@@ -90,6 +90,13 @@ pub enum RouterMessage {
         /// Whether there is one.
         reply: oneshot::Sender<bool>,
     },
+    /// An endpoint was removed on purpose: what waits for it is dead now.
+    Remove {
+        /// Whose.
+        uid: EndpointUid,
+        /// Answered when it is said.
+        reply: oneshot::Sender<()>,
+    },
     /// Start no attempts any more.
     Drain {
         /// Answered when none is in flight.
@@ -161,6 +168,10 @@ impl Actor for RouterActor {
             RouterMessage::GraceDue { uid } => state.grace_over(&myself, uid),
             RouterMessage::Resume { name, reply } => {
                 let _gone = reply.send(state.resume(&myself, &name).await);
+            }
+            RouterMessage::Remove { uid, reply } => {
+                state.remove_now(uid);
+                let _gone = reply.send(());
             }
             RouterMessage::Drain { reply } => state.drain(reply),
             #[cfg(test)]

@@ -1,7 +1,7 @@
 use super::actor::{RouterActor, RouterDeps, RouterMessage};
 use super::directory::Directory;
 use crate::config::DaemonConfig;
-use crate::ids::{Generation, Identity};
+use crate::ids::{EndpointUid, Generation, Identity};
 use crate::net::Network;
 use crate::policy::DeliverySettings;
 use crate::spool::{NewEvent, Receipt, Spool, SpoolError, SpoolEvent};
@@ -144,6 +144,13 @@ impl RouterHandle {
         let (reply, answer) = oneshot::channel();
         drop(self.actor.cast(RouterMessage::Resume { name: name.into(), reply }));
         answer.await.unwrap_or(false)
+    }
+
+    /// An endpoint whose file was removed on purpose gets no grace: what waits for it is dead.
+    pub async fn remove(&self, uid: EndpointUid) {
+        let (reply, answer) = oneshot::channel();
+        drop(self.actor.cast(RouterMessage::Remove { uid, reply }));
+        let _ = answer.await;
     }
 
     /// Starts no attempts any more, waits for those in flight at most for `grace`, then stops every actor.

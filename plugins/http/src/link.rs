@@ -4,7 +4,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use postrider_sink::{Clock, Connection};
+use postrider_sink::{Clock, Connection, Trail};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -83,6 +83,26 @@ impl Link {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Reads a body into `trail` until its end, or until that has no more room.
+    pub(crate) fn poll_body(&mut self, body: &mut Incoming, trail: &Trail, cx: &mut Context<'_>) -> Poll<()> {
+        let mut stalled = false;
+        loop {
+            drive(&mut self.connection, cx);
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    stalled = false;
+                    let bytes = frame.into_data().unwrap_or_default();
+                    if trail.note(|exchange| exchange.push(&bytes)) != Some(true) {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
+                Poll::Pending if stalled => return Poll::Pending,
+                Poll::Pending => stalled = true,
+            }
+        }
     }
 
     /// Looks whether an idle connection is still good: open, and ready for a request.

@@ -35,6 +35,7 @@ pub(crate) struct HttpSink {
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     pool: Pool,
+    url: Arc<str>,
 }
 
 /// What came of sending a request over one connection.
@@ -57,6 +58,7 @@ impl HttpSink {
             port: settings.destination.port,
             tls: tls.map(|(config, name)| (TlsConnector::from(config), name)),
             pool: Pool::new(Arc::clone(&host.clock), host.concurrency),
+            url: Arc::clone(&settings.destination.url),
         })
     }
 
@@ -80,6 +82,9 @@ impl HttpSink {
     async fn send(&self, mut link: Link, delivery: &Delivery) -> Result<Sent, Outcome> {
         let clock = &*self.host.clock;
         let request = self.request(delivery)?;
+        if delivery.trail.listens() {
+            self.note_request(&request, delivery);
+        }
         let (answer, sent) = match link.send(request, clock).await {
             Ok(answered) => answered,
             Err(error) if link.reused && error.is_canceled() => return Ok(Sent::Stale),
@@ -87,7 +92,11 @@ impl HttpSink {
         };
         delivery.trail.answered(clock.now().saturating_duration_since(sent), answer.status().as_u16());
         let outcome = answer::judge(&answer, clock.unix());
-        self.keep(link, answer).await;
+        if delivery.trail.listens() {
+            listen(link, answer, &delivery.trail).await;
+        } else {
+            self.keep(link, answer).await;
+        }
         Ok(Sent::Answered(outcome))
     }
 
@@ -98,6 +107,18 @@ impl HttpSink {
                 "the id or the product of the event cannot stand in a header".into(),
             )
         })
+    }
+
+    fn note_request(&self, request: &Request<Full<Bytes>>, delivery: &Delivery) {
+        let shown = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            let text =
+                (!value.is_sensitive()).then(|| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            (name.to_string(), text)
+        };
+        delivery.trail.note(|exchange| {
+            exchange.request = request.headers().iter().map(shown).collect();
+            exchange.url = self.url.to_string();
+        });
     }
 
     /// Keeps the connection of an answer, if the answer ends soon.
@@ -159,6 +180,19 @@ impl HttpSink {
         };
         failed(FailureClass::Connect, reason)
     }
+}
+
+/// Reads an answer for somebody who wants to see it, for a short while; the outcome is known by then.
+async fn listen(mut link: Link, answer: Response<Incoming>, trail: &Trail) {
+    let (head, body) = answer.into_parts();
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    trail.note(|exchange| {
+        exchange.response =
+            head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    });
+    let mut body = body;
+    // What is there by then is shown.
+    drop(tokio::time::timeout(REST, poll_fn(|cx| link.poll_body(&mut body, trail, cx))).await);
 }
 
 fn failed(class: FailureClass, reason: String) -> Outcome {

@@ -26,7 +26,7 @@ pub use outcome::{FailureClass, Outcome, Verdict, Wait};
 pub use reader::Reader;
 pub use secret::Secret;
 pub use settings::{At, KeyPath, SettingError, Table, Value};
-pub use trail::{Timings, Trail};
+pub use trail::{Exchange, Timings, Trail};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// What an attempt learns on its way, filled in as it happens, so that a dropped attempt leaves it behind.
@@ -9,6 +10,36 @@ pub struct Trail {
     tls: AtomicU32,
     wait: AtomicU32,
     status: AtomicU16,
+    exchange: Option<Mutex<Exchange>>,
+}
+
+/// What was said on both sides of an attempt: kept only where somebody asked for it, for a test event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exchange {
+    /// Headers of the request. The values of those that hold a secret are left out.
+    pub request: Vec<(String, Option<String>)>,
+    /// The whole URL of the request.
+    pub url: String,
+    /// Headers of the answer.
+    pub response: Vec<(String, String)>,
+    /// The first [`Exchange::MOST`] bytes of the answer's body.
+    pub body: Vec<u8>,
+    /// There was more.
+    pub truncated: bool,
+}
+
+impl Exchange {
+    /// Bytes of an answer's body that are kept.
+    pub const MOST: usize = 64 * 1024;
+
+    /// Keeps what there is room for; false: there is no more.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        let room = Self::MOST - self.body.len().min(Self::MOST);
+        let fits = bytes.get(..room);
+        self.truncated |= fits.is_some_and(|fits| fits.len() < bytes.len());
+        self.body.extend_from_slice(fits.unwrap_or(bytes));
+        !self.truncated
+    }
 }
 
 /// A [`Trail`] as it stood when it was read. Absent: that step was not taken or not finished.
@@ -36,6 +67,30 @@ fn decode(stored: u32) -> Option<Duration> {
 }
 
 impl Trail {
+    /// One that keeps what was said on both sides.
+    #[must_use]
+    pub fn listening() -> Self {
+        Self { exchange: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// Whether it keeps what was said on both sides.
+    #[must_use]
+    pub const fn listens(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// Notes what was said; nothing happens where nobody asked for it.
+    pub fn note<T>(&self, write: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
+        let exchange = self.exchange.as_ref()?;
+        Some(write(&mut exchange.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// What was said by now.
+    #[must_use]
+    pub fn exchange(&self) -> Option<Exchange> {
+        self.note(|exchange| exchange.clone())
+    }
+
     /// The name was looked up.
     pub fn dns(&self, time: Duration) {
         self.dns.store(encode(time), Ordering::Relaxed);
