@@ -1,17 +1,22 @@
 //! The admin listener: health, metrics, reload, status and test events over HTTP/1.1.
 //!
-//! What it says and does comes from an [`AdminBackend`], so that nothing here knows how the daemon is wired. Until
-//! logins are asked for here, it may only listen on loopback; what a browser could be tricked into (a foreign page
-//! that posts, a name that was rebound to this machine) is refused by [`guard`] before a route sees it.
+//! What it says and does comes from an [`AdminBackend`], so that nothing here knows how the daemon is wired. What
+//! a browser could be tricked into (a foreign page that posts, a name that was rebound to this machine) and who has no
+//! login is refused by [`guard`] before a route sees it. Every route gets the [`Caller`]; what belongs to another
+//! account than the caller's is not there.
 
 mod backend;
 mod caller;
 mod dead_letters;
 mod deliveries;
+mod door;
 mod endpoint;
+mod endpoints;
 mod explain;
 mod filter;
 mod guard;
+mod login;
+mod openapi;
 mod page;
 mod problem;
 mod query;

@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod daemon;
 mod dev;
+mod endpoints;
 mod exit;
 mod explain;
 mod listen;
@@ -92,6 +93,7 @@ impl Postrider {
             Command::Test(args) => client(operate::test(&args, global)),
             Command::Explain(args) => client(explain::explain(&args, &self.sinks, global)),
             Command::Status => client(operate::status(global)),
+            Command::Endpoints(command) => client(endpoints::endpoints(&command, global)),
             Command::Reload => client(operate::reload(global)),
             Command::Listen(args) => client(listen::listen(&args, global)),
             Command::Completions { shell } => {

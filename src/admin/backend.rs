@@ -4,12 +4,16 @@ use super::endpoint::{EndpointDetail, EndpointError, Order, Precondition, Settin
 use super::explain::{ExplainEvent, Explanation};
 use super::page::PageBackend;
 use super::status::{ReloadReport, Status, TestEvent, TestReport};
+use crate::config::AdminConfig;
 use async_trait::async_trait;
 use std::sync::Arc;
 
 /// What the admin listener asks of the daemon.
 #[async_trait]
 pub trait AdminBackend: EndpointBackend {
+    /// Who may come in, as the configuration in force says.
+    fn access(&self) -> AdminConfig;
+
     /// Whether events are taken.
     ///
     /// # Errors
@@ -26,7 +30,7 @@ pub trait AdminBackend: EndpointBackend {
     ///
     /// # Errors
     /// See [`TestError`]; an attempt that failed is a [`TestReport`].
-    async fn test(&self, endpoint: &str, event: TestEvent) -> Result<TestReport, TestError>;
+    async fn test(&self, caller: &Caller, endpoint: &str, event: TestEvent) -> Result<TestReport, TestError>;
 
     /// Which endpoints get an event, and why the others do not. Called on a thread that may block.
     ///

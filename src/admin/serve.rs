@@ -1,10 +1,13 @@
 use super::backend::AdminBackend;
+use super::door::Peer;
 use super::page::Page;
 use super::routes::router;
+use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -37,7 +40,7 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
         return;
     };
     let page = Page::of(&backend);
-    let service = TowerToHyperService::new(router(backend, listen, page.clone()));
+    let routes = router(backend, listen, page.clone());
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -57,7 +60,9 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let peer = stream.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+        let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // What breaks a connection is the other side's business.

@@ -3,11 +3,11 @@ use super::page::Facts;
 use super::store::Store;
 use super::trial::trial;
 use crate::admin::{
-    AdminBackend, ConfigIssue, ConfigStatus, EndpointStatus, ExplainEvent, Explanation, PageBackend,
+    AdminBackend, Caller, ConfigIssue, ConfigStatus, EndpointStatus, ExplainEvent, Explanation, PageBackend,
     ReloadReport, ReloadResult, SpoolStatus, Status, TestError, TestEvent, TestReport,
 };
 use crate::clock::{Clock, unix_ms};
-use crate::config::DaemonConfig;
+use crate::config::{AdminConfig, DaemonConfig};
 use crate::delivery::Condition;
 use crate::metrics::Metrics;
 use crate::reload::{ReloadHandle, ReloadOutcome};
@@ -42,6 +42,10 @@ pub(super) struct Backend {
 
 #[async_trait]
 impl AdminBackend for Backend {
+    fn access(&self) -> AdminConfig {
+        self.config.load().admin.clone()
+    }
+
     fn ready(&self) -> Result<(), String> {
         if self.draining.is_cancelled() {
             return Err("stopping".to_owned());
@@ -80,9 +84,11 @@ impl AdminBackend for Backend {
         }
     }
 
-    async fn test(&self, endpoint: &str, event: TestEvent) -> Result<TestReport, TestError> {
+    async fn test(&self, caller: &Caller, endpoint: &str, event: TestEvent) -> Result<TestReport, TestError> {
         let table = self.router.table();
-        let entry = table.named(endpoint).ok_or_else(|| TestError::NotFound(endpoint.to_owned()))?;
+        let entry = table.named(endpoint);
+        let seen = |entry: &&Entry| caller.sees(entry.spec.identity.account.as_deref());
+        let entry = entry.filter(seen).ok_or_else(|| TestError::NotFound(endpoint.to_owned()))?;
         trial(&self.router, &entry.spec, &event, &*self.clock).await.map_err(TestError::Unfit)
     }
 

@@ -150,6 +150,9 @@ fn differences(old: &EndpointSpec, new: &EndpointSpec) -> Vec<String> {
         let word = |account: &Option<Arc<str>>| account.as_deref().unwrap_or("every one").to_owned();
         lines.push(format!("account: {} -> {}", word(&old.identity.account), word(&new.identity.account)));
     }
+    if old.filter != new.filter {
+        lines.push("filter changed".to_owned());
+    }
     if old.delivery != new.delivery {
         let (was, is) = (&old.delivery, &new.delivery);
         let parts = [

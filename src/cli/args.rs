@@ -46,6 +46,9 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// How a daemon and its endpoints are
     Status,
+    /// The endpoints of a daemon, and their files
+    #[command(subcommand)]
+    Endpoints(EndpointsCommand),
     /// Make a daemon read its files again
     Reload,
     /// What is configured, and what can be
@@ -58,6 +61,86 @@ pub(super) enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EndpointsCommand {
+    /// Those there are
+    List {
+        /// Whose name, destination or note has this text
+        #[arg(long)]
+        search: Option<String>,
+        /// In this state: active, draft, paused, open, waiting, gone, blocked, invalid, removed, parked
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// One in full: its file without secrets, and how it is
+    Show {
+        /// Its name
+        name: String,
+        /// What holds once defaults are merged, each value with its origin
+        #[arg(long)]
+        effective: bool,
+    },
+    /// A new one that delivers over HTTP
+    Add(AddArgs),
+    /// Another name: another endpoint to receivers of the history, so nothing may wait for the old one
+    Rename {
+        /// Its name
+        name: String,
+        /// Its name from now on
+        new: String,
+    },
+    /// Collect, and hold what is collected
+    Pause {
+        /// Its name
+        name: String,
+    },
+    /// Send again, what was held first
+    Resume {
+        /// Its name
+        name: String,
+    },
+    /// Collect and send
+    Activate {
+        /// Its name
+        name: String,
+    },
+    /// Delete its file; what waits for it is dead
+    Remove {
+        /// Its name
+        name: String,
+        /// Even if deliveries wait for it
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// Its name: lower-case letters, digits and hyphens
+    pub(super) name: String,
+    /// Where deliveries go
+    #[arg(long)]
+    pub(super) url: String,
+    /// An event it wants; several times for several, left out for all
+    #[arg(long = "event", value_name = "EVENT")]
+    pub(super) events: Vec<String>,
+    /// A product it wants; likewise
+    #[arg(long = "product", value_name = "PRODUCT")]
+    pub(super) products: Vec<String>,
+    /// The customer it is for
+    #[arg(long)]
+    pub(super) account: Option<String>,
+    /// The user name it asks for
+    #[arg(long, value_name = "NAME")]
+    pub(super) username: String,
+    /// The password, in the first line of this file, or of - (stdin)
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(super) password_file: PathBuf,
+    /// Save it as a draft, which collects nothing yet
+    #[arg(long)]
+    pub(super) draft: bool,
 }
 
 /// How the log is written.

@@ -81,6 +81,10 @@ pub struct AdminConfig {
     pub listen: SocketAddr,
     /// Who may log in. Empty: anybody, on loopback only.
     pub logins: Vec<Login>,
+    /// Names by which browsers reach it, beside those of this machine.
+    pub hosts: Vec<Arc<str>>,
+    /// Whether the metrics need no login.
+    pub metrics_public: bool,
 }
 
 /// Somebody who may use the admin listener.
@@ -137,6 +141,14 @@ pub struct ShutdownConfig {
 const KIB: u64 = 1024;
 const GIB: u64 = KIB * KIB * KIB;
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl AdminConfig {
+    /// The defaults, at an address.
+    #[must_use]
+    pub const fn at(listen: SocketAddr) -> Self {
+        Self { listen, logins: Vec::new(), hosts: Vec::new(), metrics_public: false }
+    }
+}
 
 impl IngressConfig {
     /// The defaults, at an address.

@@ -133,16 +133,33 @@ fn ingress(file: &mut Section<'_>, resolver: &mut Resolver<'_>) -> (IngressConfi
 fn admin(file: &mut Section<'_>, resolver: &mut Resolver<'_>) -> (AdminConfig, Option<Span>) {
     let default = loopback(8081);
     let Some(mut table) = file.table("admin") else {
-        return (AdminConfig { listen: default, logins: Vec::new() }, None);
+        return (AdminConfig::at(default), None);
     };
     let (listen, at) = listen(&mut table, default);
-    let config = AdminConfig { listen, logins: access::logins(&mut table, resolver) };
+    let config = AdminConfig {
+        listen,
+        logins: access::logins(&mut table, resolver),
+        hosts: hosts(&mut table),
+        metrics_public: table.boolean("metrics_public").is_some_and(|(public, _)| public),
+    };
     if table.entry("login").is_none() {
         let what = "without a login, the admin listener may only listen on loopback";
         only_loopback(&table, listen, at.as_ref(), what, "[[admin.login]]");
     }
     table.finish();
     (config, at)
+}
+
+fn hosts(table: &mut Section<'_>) -> Vec<Arc<str>> {
+    let texts = table.strings("hosts").unwrap_or_default();
+    let (names, wrong): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(text, _)| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+    });
+    for (_, span) in wrong {
+        let error = table.problems().error(span, "not a host name");
+        table.problems().add(error.help("Write the name alone, for example \"postrider.example.com\"."));
+    }
+    names.into_iter().map(|(text, _)| Arc::from(text)).collect()
 }
 
 fn listen(table: &mut Section<'_>, default: SocketAddr) -> (SocketAddr, Option<Span>) {

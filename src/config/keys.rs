@@ -11,6 +11,8 @@ pub(super) enum Kind {
     Number,
     /// A string.
     Text,
+    /// `true` or `false`.
+    Boolean,
     /// `"127.0.0.1:8080"`.
     Address,
     /// `"5s"`.
@@ -93,6 +95,13 @@ pub(super) const DAEMON: &[Key] = &[
         "\"127.0.0.1:8081\"",
         "The API, the metrics, the page. Off loopback it needs a login.",
     ),
+    live(
+        "admin.hosts",
+        Kind::Texts,
+        "[]",
+        "Names by which browsers reach it, through a proxy perhaps: \"postrider.example.com\".",
+    ),
+    live("admin.metrics_public", Kind::Boolean, "false", "Whether the metrics need no login."),
     live("admin.login[].username", Kind::Text, "", "Who may use it: the user name"),
     live("admin.login[].password", Kind::Secret, "", "and the password."),
     live(

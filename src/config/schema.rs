@@ -69,6 +69,7 @@ fn leaf(key: &Key) -> Value {
     let mut schema: Map<String, Value> = match key.kind {
         Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Number => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Text | Kind::Address => json!({ "type": "string" }),
         Kind::Duration => duration(),
         Kind::Durations => json!({ "type": "array", "items": duration(), "maxItems": 100 }),
@@ -146,6 +147,7 @@ fn takes(kind: Kind) -> String {
         Kind::Integer(least, most) if least == most => format!("{least}"),
         Kind::Integer(least, most) => format!("whole number, {least} to {most}"),
         Kind::Number => "number".to_owned(),
+        Kind::Boolean => "`true` or `false`".to_owned(),
         Kind::Text => "string".to_owned(),
         Kind::Address => "address and port".to_owned(),
         Kind::Duration => "duration".to_owned(),

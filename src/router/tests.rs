@@ -107,7 +107,7 @@ async fn house(names: &[&'static str]) -> House {
     let local = "127.0.0.1:0".parse().unwrap();
     let daemon = Arc::new(DaemonConfig {
         ingress: IngressConfig::at(local),
-        admin: AdminConfig { listen: local, logins: Vec::new() },
+        admin: AdminConfig::at(local),
         spool: SpoolConfig::at(folder.path().join("data")),
         catalogue: Catalogue::default(),
         network: NetworkPolicy::default(),
