@@ -2,10 +2,13 @@
 //! deadline of the stop.
 
 mod backend;
+mod deliveries;
 mod files;
 mod live;
+mod replays;
 mod start;
 mod stop;
+mod views;
 
 pub use files::{CheckedFile, EffectiveError, check, effective, schema, sink_kinds};
 

@@ -1,6 +1,7 @@
+use super::deliveries::Deliveries;
 use crate::admin::{
-    AdminBackend, ConfigIssue, ConfigStatus, EndpointStatus, ReloadReport, ReloadResult, SpoolStatus, Status,
-    TestError, TestEvent, TestReport, TestTimings,
+    AdminBackend, ConfigIssue, ConfigStatus, DeliveriesBackend, EndpointStatus, ReloadReport, ReloadResult,
+    SpoolStatus, Status, TestError, TestEvent, TestReport, TestTimings,
 };
 use crate::clock::{Clock, unix_ms};
 use crate::config::DaemonConfig;
@@ -28,6 +29,8 @@ pub(super) struct Backend {
     pub(super) metrics: Metrics,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) started: Instant,
+    /// Who answers about deliveries.
+    pub(super) deliveries: Arc<Deliveries>,
     /// Cancelled when the daemon begins to stop.
     pub(super) draining: CancellationToken,
 }
@@ -82,6 +85,10 @@ impl AdminBackend for Backend {
         let delivery = event.delivery(&name, &product, spec.identity.account.clone(), &*self.clock);
         let attempt = attempt(&*built, &delivery, spec.delivery.timeout, &*self.clock).await;
         Ok(report(&attempt, sink.plan.destination(), &delivery.id))
+    }
+
+    fn deliveries(&self) -> Option<Arc<dyn DeliveriesBackend>> {
+        Some(self.deliveries.clone())
     }
 
     fn render_metrics(&self) -> String {

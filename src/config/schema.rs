@@ -68,6 +68,7 @@ fn place(object: &mut Value, path: &str, key: &Key) {
 fn leaf(key: &Key) -> Value {
     let mut schema: Map<String, Value> = match key.kind {
         Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Number => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Text | Kind::Address => json!({ "type": "string" }),
         Kind::Duration => duration(),
@@ -143,6 +144,7 @@ fn takes(kind: Kind) -> String {
     match kind {
         Kind::Integer(least, most) if least == most => format!("{least}"),
         Kind::Integer(least, most) => format!("whole number, {least} to {most}"),
+        Kind::Boolean => "`true`, `false`".to_owned(),
         Kind::Number => "number".to_owned(),
         Kind::Text => "string".to_owned(),
         Kind::Address => "address and port".to_owned(),

@@ -142,6 +142,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// `true` or `false`, or the default.
+    pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(entry) = self.entry(key) else { return default };
+        match entry.node.item {
+            Item::Boolean(value) => value,
+            _ => self.wrong(&entry.node, "true or false").unwrap_or(default),
+        }
+    }
+
     /// A number for which `fits` holds, or the default.
     pub(super) fn number(
         &mut self,

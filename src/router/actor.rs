@@ -4,6 +4,7 @@ use super::handle::Submission;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::DaemonConfig;
+use crate::delivery::EndpointMessage;
 use crate::ids::{EndpointUid, Generation};
 use crate::metrics::Metrics;
 use crate::net::Network;
@@ -80,6 +81,13 @@ pub enum RouterMessage {
         /// Whether there is one.
         reply: oneshot::Sender<bool>,
     },
+    /// Something for the actor of an endpoint, if it has one.
+    Pass {
+        /// Whose.
+        uid: EndpointUid,
+        /// What.
+        message: EndpointMessage,
+    },
     /// Start no attempts any more.
     Drain {
         /// Answered when none is in flight.
@@ -145,6 +153,7 @@ impl Actor for RouterActor {
             RouterMessage::Resume { name, reply } => {
                 let _gone = reply.send(state.resume(&myself, &name).await);
             }
+            RouterMessage::Pass { uid, message } => state.pass(uid, message),
             RouterMessage::Drain { reply } => state.drain(reply),
             #[cfg(test)]
             RouterMessage::Crash { name } => state.crash(&name),
@@ -201,6 +210,7 @@ impl RouterState {
                 }
                 tracing::warn!(uid = endpoint.0, reason = reason.as_str(), count, "deliveries are dead");
             }
+            SpoolEvent::Erased { endpoint, seqs } => self.pass(endpoint, EndpointMessage::Forget(seqs)),
             SpoolEvent::Failing(true) => {
                 tracing::error!("the spool fails: events are refused until it works again");
             }

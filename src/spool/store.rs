@@ -9,6 +9,7 @@
 //! | `dedup`, `dedup_order` | key; sequence | what repeats are recognised by, and their age |
 //! | `dead`, `dead_order` | endpoint, sequence; place | dead letters, and their age |
 //! | `history` | block | what was settled, one block per commit |
+//! | `history_index` | block | where the rows of the blocks up to this one are |
 //! | `endpoints`, `counters` | endpoint | identity and state; numbers |
 //! | `meta` | name | totals |
 //! | `damaged` | sequence | records set aside because a byte of them is wrong |
@@ -31,6 +32,7 @@ pub(crate) struct Store {
     pub(crate) dead: Keyspace,
     pub(crate) dead_order: Keyspace,
     pub(crate) history: Keyspace,
+    pub(crate) history_index: Keyspace,
     pub(crate) endpoints: Keyspace,
     pub(crate) counters: Keyspace,
     pub(crate) meta: Keyspace,
@@ -60,6 +62,7 @@ impl Store {
             dead: keyspace("dead", MIB)?,
             dead_order: keyspace("dead_order", MIB)?,
             history: keyspace("history", 4 * MIB)?,
+            history_index: keyspace("history_index", MIB)?,
             endpoints: keyspace("endpoints", MIB)?,
             counters: keyspace("counters", MIB)?,
             meta: keyspace("meta", MIB)?,
@@ -78,7 +81,15 @@ impl Store {
         let busy =
             |keyspace: &Keyspace| keyspace.sealed_memtable_count() >= 2 || keyspace.l0_table_count() >= 28;
         let big = [&self.events, &self.deliveries, &self.dedup, &self.dedup_order, &self.history];
-        let small = [&self.parked, &self.refs, &self.dead, &self.dead_order, &self.counters, &self.meta];
+        let small = [
+            &self.parked,
+            &self.refs,
+            &self.dead,
+            &self.dead_order,
+            &self.history_index,
+            &self.counters,
+            &self.meta,
+        ];
         while big.iter().chain(&small).any(|keyspace| busy(keyspace)) {
             self.db.persist(PersistMode::Buffer)?;
             std::thread::sleep(Duration::from_millis(2));

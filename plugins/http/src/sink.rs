@@ -87,7 +87,7 @@ impl HttpSink {
         };
         delivery.trail.answered(clock.now().saturating_duration_since(sent), answer.status().as_u16());
         let outcome = answer::judge(&answer, clock.unix());
-        self.keep(link, answer).await;
+        self.keep(link, answer, &delivery.trail).await;
         Ok(Sent::Answered(outcome))
     }
 
@@ -101,13 +101,13 @@ impl HttpSink {
     }
 
     /// Keeps the connection of an answer, if the answer ends soon.
-    async fn keep(&self, mut link: Link, answer: Response<Incoming>) {
+    async fn keep(&self, mut link: Link, answer: Response<Incoming>, trail: &Trail) {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
         let until = self.host.clock.now() + REST;
         let Some(mut rest) = Rest::new(answer.into_body(), until) else { return };
-        let read = poll_fn(|cx| link.poll_rest(&mut rest, cx));
+        let read = poll_fn(|cx| link.poll_rest(&mut rest, Some(trail), cx));
         let rest = match tokio::time::timeout(GRACE, read).await {
             Ok(true) => None,
             Ok(false) => return,

@@ -8,6 +8,7 @@
 use super::{Command, Cycle, Endpoint, RETRY, Writer};
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::folder::says_full;
+use crate::spool::index::Index;
 use crate::spool::record::{Counts, Totals, decode_endpoint};
 use crate::spool::store::Store;
 use crate::spool::{Refusal, SpoolError, SpoolEvent};
@@ -33,6 +34,7 @@ impl Writer {
             Some(row) => Totals::decode(&row).ok_or(fjall::Error::Unrecoverable)?,
             None => Totals::default(),
         };
+        self.index = Index::after(self.totals.next_block);
         for guard in store.endpoints.iter() {
             let (key, row) = guard.into_inner()?;
             let (Some(uid), Some((identity, state))) = (number(&key), decode_endpoint(&row)) else {
