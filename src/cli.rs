@@ -7,6 +7,8 @@ mod args;
 mod client;
 mod config;
 mod daemon;
+mod dead_letters;
+mod deliveries;
 mod dev;
 mod exit;
 mod listen;
@@ -91,6 +93,8 @@ impl Postrider {
             Command::Test(args) => client(operate::test(&args, global)),
             Command::Status => client(operate::status(global)),
             Command::Reload => client(operate::reload(global)),
+            Command::Deliveries(command) => client(deliveries::deliveries(&command, global)),
+            Command::DeadLetters(command) => client(dead_letters::dead_letters(&command, global)),
             Command::Listen(args) => client(listen::listen(&args, global)),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -41,6 +41,7 @@ pub(super) struct Deliveries {
     pub(super) erasing: Arc<tokio::sync::Mutex<()>>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 pub(super) fn failing(error: SpoolError) -> DeliveryError {
     DeliveryError::Failing(error.to_string())
 }

@@ -64,6 +64,49 @@ impl Client {
         self.ask(Method::POST, path, json.into()).await
     }
 
+    pub(super) async fn delete(&self, path: &str) -> Result<Answer, Failure> {
+        self.ask(Method::DELETE, path, Bytes::new()).await
+    }
+
+    /// Gets something that may be long or never end, and hands over its lines as they come.
+    pub(super) async fn lines(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let stream = tokio::time::timeout(CONNECT_TIME, self.connect())
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            .map_err(|error| self.unreachable(&error.to_string()))?;
+        let broken = |error: hyper::Error| self.unreachable(&error.to_string());
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let request = self.request(Method::GET, path, Bytes::new()).map_err(|why| self.unreachable(&why))?;
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(broken)?;
+            let (status, mut body) = (response.status().as_u16(), response.into_body());
+            if status != 200 {
+                let body = Limited::new(body, MAX_ANSWER).collect().await;
+                let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                return Err(Failure::answer(status, &body));
+            }
+            let mut rest = Vec::new();
+            while let Some(frame) = body.frame().await {
+                rest.extend_from_slice(frame.map_err(broken)?.data_ref().map_or(&[][..], |bytes| bytes));
+                while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = rest.drain(..=end).collect();
+                    each(String::from_utf8_lossy(&line).trim_end())?;
+                }
+            }
+            Ok(())
+        };
+        let (mut answer, mut connection) = (std::pin::pin!(answer), std::pin::pin!(connection));
+        tokio::select! {
+            answered = &mut answer => answered,
+            _ = &mut connection => answer.await,
+        }
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
         let stream = tokio::time::timeout(CONNECT_TIME, self.connect())
             .await
@@ -95,19 +138,7 @@ impl Client {
     ) -> Result<Answer, String> {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
-        let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, &self.authority)
-            .header(header::CONNECTION, "close");
-        if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        if let Some(authorization) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let request = self.request(method, path, body)?;
         let answer = async {
             let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
             let status = response.status().as_u16();
@@ -120,6 +151,22 @@ impl Client {
             answered = &mut answer => answered,
             _ = &mut connection => answer.await,
         }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
+        let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONNECTION, "close");
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        request.body(Full::new(body)).map_err(|error| error.to_string())
     }
 
     fn unreachable(&self, reason: &str) -> Failure {

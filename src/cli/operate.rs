@@ -130,7 +130,7 @@ pub(super) fn issue_line(issue: &ConfigIssue) -> String {
 }
 
 /// The answer as data, if its status code is one of these.
-fn read<T: DeserializeOwned>(answer: &Answer, good: &[u16]) -> Result<T, Failure> {
+pub(super) fn read<T: DeserializeOwned>(answer: &Answer, good: &[u16]) -> Result<T, Failure> {
     if !good.contains(&answer.status) {
         return Err(Failure::answer(answer.status, &answer.body));
     }

@@ -266,7 +266,11 @@ async fn a_message_is_found_among_a_hundred_thousand_in_little_time() {
                 ended_ms: crate::clock::unix_ms(&SystemClock),
                 ..HistoryNote::default()
             };
-            spool.settle(&lease, pending.event.seq, Settlement { result: Ok(()), note, low: Seq(0) });
+            spool.settle(
+                &lease,
+                pending.event.seq,
+                Settlement { result: Ok(()), note, low: Seq(pending.event.seq.0 + 1) },
+            );
         }
         spool.acquire(EndpointUid(9)).await.unwrap();
     }

@@ -110,9 +110,9 @@ impl<'a> Segment<'a> {
         while low < high {
             let middle = low.midpoint(high);
             if entry(middle).is_some_and(|(found, _)| found < mark) {
-                low = middle + 1
+                low = middle + 1;
             } else {
-                high = middle
+                high = middle;
             }
         }
         let with = (low..).map_while(entry).take_while(|(found, _)| *found == mark);

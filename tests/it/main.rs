@@ -14,6 +14,8 @@ mod durability;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod kill;
