@@ -9,7 +9,6 @@ use super::store::Store;
 use super::{DeadReason, Parked, SpoolError, StoredEvent};
 use crate::ids::{EndpointUid, EventId, Seq};
 use bytes::Bytes;
-use fjall::{Readable, Slice};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -103,41 +102,32 @@ impl Walk {
         mark: Mark,
         page: &mut Found<'_, T, impl Fn(u64, &Entry) -> Option<T>>,
     ) -> Rows {
-        let mut top = Some(self.place.0);
-        let mut segments = 0;
-        while let Some(at) = top {
+        let mut top = self.place.0;
+        for (segments, row) in segments_down(store, top).enumerate() {
+            let (last, row) = row?;
             if segments >= SEGMENTS || page.seen >= self.scan {
-                page.next = Some(Place(at, u64::MAX));
+                page.next = Some(Place(top, u64::MAX));
                 return Ok(());
             }
-            segments += 1;
-            let covering = segment(store, at, true)?;
-            if let Some((first, row)) =
-                covering.as_ref().and_then(|(_, row)| Some((Segment::decode(row)?.first, row)))
-                && first <= at
-            {
-                let found = Segment::decode(row).map(|segment| segment.blocks(mark)).unwrap_or_default();
-                for number in found.into_iter().filter(|number| *number <= at) {
-                    if let Some(block) = block(store, number)?
-                        && page.block(number, &block).is_break()
-                    {
-                        return Ok(());
-                    }
-                }
-                top = first.checked_sub(1);
+            // One of which a byte is wrong is none: its blocks are read one by one.
+            let Some(segment) = Segment::decode(&row).filter(|segment| segment.first <= top) else {
                 continue;
+            };
+            if last < top {
+                blocks_down(store, last + 1, top, |number, block| page.block(number, block))?;
             }
-            // No segment covers this: read on, block by block, down to the next that does.
-            let below = segment(store, at, false)?.map(|(last, _)| last);
-            blocks_down(store, below.map_or(0, |last| last + 1), at, |number, block| {
-                page.block(number, block)
-            })?;
-            if page.next.is_some() || page.over {
-                return Ok(());
+            for number in segment.blocks(mark).into_iter().filter(|number| *number <= top) {
+                if !page.is_over()
+                    && let Some(block) = block(store, number)?
+                    && page.block(number, &block).is_break()
+                {
+                    break;
+                }
             }
+            let Some(below) = segment.first.checked_sub(1).filter(|_| !page.is_over()) else { return Ok(()) };
             top = below;
         }
-        Ok(())
+        blocks_down(store, 0, top, |number, block| page.block(number, block))
     }
 }
 
@@ -152,6 +142,10 @@ struct Found<'a, T, W> {
 }
 
 impl<T, W: Fn(u64, &Entry) -> Option<T>> Found<'_, T, W> {
+    const fn is_over(&self) -> bool {
+        self.over || self.next.is_some()
+    }
+
     fn block(&mut self, number: u64, block: &[u8]) -> ControlFlow<()> {
         if newest_ms(block).is_some_and(|newest| newest.saturating_add(SLACK_MS) < self.walk.since_ms) {
             self.over = true;
@@ -192,8 +186,8 @@ fn blocks_down(
     if first > last {
         return Ok(());
     }
-    for guard in store.db.snapshot().range(&store.history, first.to_be_bytes()..=last.to_be_bytes()).rev() {
-        let (key, block) = guard.into_inner().map_err(|error| failed(&error))?;
+    for row in store.range_back(&store.history, first.to_be_bytes()..=last.to_be_bytes()) {
+        let (key, block) = row.map_err(|error| failed(&error))?;
         if let Some(number) = split_seq_key(&key)
             && visit(number, &block).is_break()
         {
@@ -206,8 +200,8 @@ fn blocks_down(
 /// The rows of the blocks from `first` on, oldest first, `most` blocks at most; and which block comes after them.
 pub(crate) fn rows_after(store: &Store, first: u64, most: usize) -> Result<(Vec<Entry>, u64), SpoolError> {
     let (mut rows, mut next) = (Vec::new(), first);
-    for guard in store.db.snapshot().range(&store.history, first.to_be_bytes()..).take(most) {
-        let (key, block) = guard.into_inner().map_err(|error| failed(&error))?;
+    for row in store.range(&store.history, first.to_be_bytes()..).take(most) {
+        let (key, block) = row.map_err(|error| failed(&error))?;
         rows.extend(decode_block(&block).unwrap_or_default());
         next = split_seq_key(&key).map_or(next, |number| number + 1);
     }
@@ -224,27 +218,24 @@ pub(crate) fn next_block(store: &Store) -> Result<u64, SpoolError> {
     Ok(next)
 }
 
-fn block(store: &Store, number: u64) -> Result<Option<Slice>, SpoolError> {
-    store.history.get(number.to_be_bytes()).map_err(|error| failed(&error))
+fn block(store: &Store, number: u64) -> Result<Option<Bytes>, SpoolError> {
+    store.get(&store.history, number.to_be_bytes()).map_err(|error| failed(&error))
 }
 
-/// The segment that ends at block `at` or after it, or (`false`) the last that ends before it.
-fn segment(store: &Store, at: u64, after: bool) -> Result<Option<(u64, Slice)>, SpoolError> {
-    let view = store.db.snapshot();
-    let found = if after {
-        view.range(&store.history_index, at.to_be_bytes()..).next()
-    } else {
-        view.range(&store.history_index, ..at.to_be_bytes()).next_back()
-    };
-    let Some(found) = found else { return Ok(None) };
-    let (key, row) = found.into_inner().map_err(|error| failed(&error))?;
-    Ok(split_seq_key(&key).map(|last| (last, row)))
+/// The segments of the index, each with the last block it covers, from the one that covers block `at` down.
+fn segments_down(store: &Store, at: u64) -> impl Iterator<Item = Result<(u64, Bytes), SpoolError>> + use<'_> {
+    let covering = store.range(&store.history_index, at.to_be_bytes()..).next();
+    let below = store.range_back(&store.history_index, ..at.to_be_bytes());
+    covering.into_iter().chain(below).filter_map(|row| match row {
+        Ok((key, row)) => Some(Ok((split_seq_key(&key)?, row))),
+        Err(error) => Some(Err(failed(&error))),
+    })
 }
 
 /// The first segments that end at block `floor` or before, with their bytes.
 pub(super) fn segments_up_to(store: &Store, floor: u64, most: usize) -> Vec<(u64, usize)> {
-    let rows = store.db.snapshot().range(&store.history_index, ..=floor.to_be_bytes());
-    let rows = rows.take(most).filter_map(|row| row.into_inner().ok());
+    let rows = store.range(&store.history_index, ..=floor.to_be_bytes());
+    let rows = rows.take(most).filter_map(Result::ok);
     rows.filter_map(|(key, row)| Some((split_seq_key(&key)?, row.len()))).collect()
 }
 
@@ -266,19 +257,18 @@ pub(crate) fn dead_letters(
     of: impl Fn(EndpointUid) -> bool,
     wanted: impl Fn(&DeadLetter) -> bool,
 ) -> Page<DeadLetter, LetterPlace> {
-    let view = store.db.snapshot();
     let range = match walk {
         Letters::Down(before) => 0..before,
         Letters::Up(from, before) => from..before.max(from),
     };
-    let rows = view.range(&store.dead_order, range.start.to_be_bytes()..range.end.to_be_bytes());
-    let (mut found, mut seen, mut size) = (Vec::new(), 0, 0_u64);
-    let rows: Box<dyn Iterator<Item = _>> = match walk {
-        Letters::Down(_) => Box::new(rows.rev()),
-        Letters::Up(..) => Box::new(rows),
+    let range = range.start.to_be_bytes()..range.end.to_be_bytes();
+    let rows = match walk {
+        Letters::Down(_) => store.range_back(&store.dead_order, range),
+        Letters::Up(..) => store.range(&store.dead_order, range),
     };
-    for guard in rows {
-        let (key, row) = guard.into_inner().map_err(|error| failed(&error))?;
+    let (mut found, mut seen, mut size) = (Vec::new(), 0, 0_u64);
+    for row in rows {
+        let (key, row) = row.map_err(|error| failed(&error))?;
         let Some((order, (uid, seq))) = split_seq_key(&key).zip(split_delivery_key(&row)) else { continue };
         seen += 1;
         if of(uid)
@@ -298,9 +288,9 @@ pub(crate) fn dead_letters(
 
 /// The place after the newest dead letter.
 pub(crate) fn after_last_letter(store: &Store) -> Result<LetterPlace, SpoolError> {
-    let last = store.db.snapshot().range(&store.dead_order, seq_key(Seq(0))..).next_back();
+    let last = store.range_back(&store.dead_order, seq_key(Seq(0))..).next();
     let Some(last) = last else { return Ok(0) };
-    let key = last.key().map_err(|error| failed(&error))?;
+    let (key, _) = last.map_err(|error| failed(&error))?;
     Ok(split_seq_key(&key).map_or(0, |order| order + 1))
 }
 
@@ -310,7 +300,7 @@ pub(crate) fn dead_letter(
     endpoint: EndpointUid,
     seq: Seq,
 ) -> Result<Option<DeadLetter>, SpoolError> {
-    let row = store.dead.get(delivery_key(endpoint, seq)).map_err(|error| failed(&error))?;
+    let row = store.get(&store.dead, delivery_key(endpoint, seq)).map_err(|error| failed(&error))?;
     let Some(dead) = row.and_then(|row| DeadRow::decode(&row)) else { return Ok(None) };
     let event = event(store, seq)?;
     let DeadRow { reason, order, died_ms, attempts, status, length, note, .. } = dead;
@@ -319,8 +309,8 @@ pub(crate) fn dead_letter(
 
 /// A stored event; none if it is gone, or a byte of it is wrong.
 pub(crate) fn event(store: &Store, seq: Seq) -> Result<Option<Arc<StoredEvent>>, SpoolError> {
-    let record = store.events.get(seq_key(seq)).map_err(|error| failed(&error))?;
-    Ok(record.and_then(|record| decode_event(seq, &Bytes::from(record))).map(Arc::new))
+    let record = store.get(&store.events, seq_key(seq)).map_err(|error| failed(&error))?;
+    Ok(record.and_then(|record| decode_event(seq, &record)).map(Arc::new))
 }
 
 /// A delivery that waits, as its row says.
@@ -345,7 +335,7 @@ fn waiting_row(endpoint: EndpointUid, seq: Seq, row: &[u8]) -> Option<Waiting> {
 
 /// A delivery that waits.
 pub(crate) fn waiting(store: &Store, endpoint: EndpointUid, seq: Seq) -> Result<Option<Waiting>, SpoolError> {
-    let row = store.deliveries.get(delivery_key(endpoint, seq)).map_err(|error| failed(&error))?;
+    let row = store.get(&store.deliveries, delivery_key(endpoint, seq)).map_err(|error| failed(&error))?;
     Ok(row.and_then(|row| waiting_row(endpoint, seq, &row)))
 }
 
@@ -358,8 +348,8 @@ pub(crate) fn waiting_before(
 ) -> Result<Vec<Waiting>, SpoolError> {
     let range = delivery_key(endpoint, Seq(0))..delivery_key(endpoint, before);
     let mut found = Vec::new();
-    for guard in store.db.snapshot().range(&store.deliveries, range).rev().take(most) {
-        let (key, row) = guard.into_inner().map_err(|error| failed(&error))?;
+    for row in store.range_back(&store.deliveries, range).take(most) {
+        let (key, row) = row.map_err(|error| failed(&error))?;
         let row = split_delivery_key(&key).and_then(|(uid, seq)| waiting_row(uid, seq, &row));
         found.extend(row);
     }
@@ -373,8 +363,8 @@ pub(crate) fn waiting_from(
     most: usize,
 ) -> Result<Vec<Waiting>, SpoolError> {
     let mut found = Vec::new();
-    for guard in store.db.snapshot().range(&store.deliveries, delivery_key(endpoint, seq)..).take(most) {
-        let (key, row) = guard.into_inner().map_err(|error| failed(&error))?;
+    for row in store.range(&store.deliveries, delivery_key(endpoint, seq)..).take(most) {
+        let (key, row) = row.map_err(|error| failed(&error))?;
         found.extend(split_delivery_key(&key).and_then(|(uid, seq)| waiting_row(uid, seq, &row)));
     }
     Ok(found)
@@ -388,16 +378,15 @@ const EVENTS: usize = 200_000;
 /// The stored event that was accepted with this id. Its time is in the id and sequences grow with time, so that
 /// halving finds the place.
 pub(crate) fn event_with_id(store: &Store, id: EventId) -> Result<Option<Arc<StoredEvent>>, SpoolError> {
-    let view = store.db.snapshot();
     let at_ms = id.unix_ms();
-    let first_from = |seq: u64| view.range(&store.events, seq_key(Seq(seq))..).next();
-    let read = |guard: fjall::Guard| -> Result<Option<StoredEvent>, SpoolError> {
-        let (key, record) = guard.into_inner().map_err(|error| failed(&error))?;
-        Ok(split_seq_key(&key).and_then(|seq| decode_event(Seq(seq), &Bytes::from(record))))
+    let first_from = |seq: u64| store.range(&store.events, seq_key(Seq(seq))..).next();
+    let read = |row: fjall::Result<(super::store::Key, Bytes)>| -> Result<Option<StoredEvent>, SpoolError> {
+        let (key, record) = row.map_err(|error| failed(&error))?;
+        Ok(split_seq_key(&key).and_then(|seq| decode_event(Seq(seq), &record)))
     };
-    let last = view.range(&store.events, seq_key(Seq(0))..).next_back();
+    let last = store.range_back(&store.events, seq_key(Seq(0))..).next();
     let Some(last) = last else { return Ok(None) };
-    let last = last.key().map_err(|error| failed(&error))?;
+    let (last, _) = last.map_err(|error| failed(&error))?;
     let (mut low, mut high) = (0, split_seq_key(&last).unwrap_or_default());
     while low < high {
         let middle = low.midpoint(high);
@@ -408,8 +397,8 @@ pub(crate) fn event_with_id(store: &Store, id: EventId) -> Result<Option<Arc<Sto
             high = middle;
         }
     }
-    for guard in view.range(&store.events, seq_key(Seq(low))..).take(EVENTS) {
-        let Some(event) = read(guard)? else { continue };
+    for row in store.range(&store.events, seq_key(Seq(low))..).take(EVENTS) {
+        let Some(event) = read(row)? else { continue };
         if event.id == id {
             return Ok(Some(Arc::new(event)));
         }

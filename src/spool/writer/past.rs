@@ -12,10 +12,10 @@ impl Writer {
         self.totals.history_bytes += block.len() as u64;
         let number = self.totals.next_block;
         self.totals.next_block += 1;
-        self.insert(|store| &store.history, &number.to_be_bytes(), block);
+        self.create(|store| &store.history, &number.to_be_bytes(), block);
         if let Some(segment) = self.index.add(number, &marks) {
             self.totals.history_bytes += segment.len() as u64;
-            self.insert(|store| &store.history_index, &number.to_be_bytes(), segment);
+            self.create(|store| &store.history_index, &number.to_be_bytes(), segment);
         }
     }
 
