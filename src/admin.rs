@@ -7,6 +7,7 @@
 mod backend;
 mod dead_letters;
 mod deliveries;
+mod explain;
 mod filter;
 mod guard;
 mod problem;
@@ -27,6 +28,7 @@ pub use deliveries::{
     Answered, AttemptRecord, DeliveriesBackend, DeliveryDetail, DeliveryError, DeliveryPage, DeliveryState,
     DeliverySummary, EventDetail, Retried,
 };
+pub use explain::{EndpointExplanation, ExplainEvent, Explanation};
 pub use filter::{DeliveryFilter, Wanted, rfc3339};
 pub use serve::serve;
 pub use status::{

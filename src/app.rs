@@ -10,7 +10,7 @@ mod start;
 mod stop;
 mod views;
 
-pub use files::{CheckedFile, EffectiveError, check, effective, schema, sink_kinds};
+pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sink_kinds};
 
 use crate::admin::ReloadReport;
 use crate::metrics::Metrics;

@@ -11,6 +11,7 @@ mod dead_letters;
 mod deliveries;
 mod dev;
 mod exit;
+mod explain;
 mod listen;
 mod log;
 mod operate;
@@ -91,6 +92,7 @@ impl Postrider {
             Command::Plugins => config::plugins(&self.sinks, global),
             Command::Send(args) => client(send::send(&args, global)),
             Command::Test(args) => client(operate::test(&args, global)),
+            Command::Explain(args) => client(explain::explain(&args, &self.sinks, global)),
             Command::Status => client(operate::status(global)),
             Command::Reload => client(operate::reload(global)),
             Command::Deliveries(command) => client(deliveries::deliveries(&command, global)),

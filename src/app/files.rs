@@ -1,6 +1,8 @@
-use crate::admin::ConfigIssue;
+use crate::admin::{ConfigIssue, ExplainEvent, Explanation};
 use crate::config::{self, ConfigError, ConfigErrors, FileKind, Loader, SystemSecrets};
+use crate::ids::{EndpointUid, Generation};
 use crate::sinks::Sinks;
+use crate::table::{Entry, Table};
 use postrider_sink::SinkFactory;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +27,9 @@ pub enum EffectiveError {
     /// The files are invalid.
     #[error("{0}")]
     Invalid(String),
+    /// The event is none of this configuration's.
+    #[error("{0}")]
+    Event(String),
     /// There is no such endpoint.
     #[error("no endpoint is called {0:?}")]
     NotFound(String),
@@ -67,6 +72,27 @@ pub fn effective(
         .map(|name| config::effective(&loader, name).map(|all| all.to_string()).map_err(|e| invalid(e.0)))
         .collect();
     Ok(texts?.join("\n"))
+}
+
+/// Which endpoints get an event by the files as they are, without a daemon. Endpoint files that are invalid are left
+/// out.
+///
+/// # Errors
+/// The daemon's file is invalid, or the event is none of its catalogue.
+pub fn explain(
+    path: &Path,
+    added: &[Arc<dyn SinkFactory>],
+    event: &ExplainEvent,
+) -> Result<Explanation, EffectiveError> {
+    let loaded = config::load(path, &all(added), Arc::new(SystemSecrets));
+    let Some(daemon) = loaded.daemon.valid() else {
+        return Err(EffectiveError::Invalid(ConfigErrors(loaded.daemon.errors).to_string()));
+    };
+    let specs = loaded.endpoints.iter().filter_map(|file| file.compiled.as_ref()?.result.as_ref().ok());
+    let entries =
+        (0..).map(EndpointUid).zip(specs).map(|(uid, spec)| Entry { uid, spec: Arc::new(spec.clone()) });
+    let table = Table::new(Generation(0), daemon.catalogue.clone(), entries.collect());
+    Explanation::of(&table, event).map_err(EffectiveError::Event)
 }
 
 /// The JSON Schemas of the configuration files, by file.

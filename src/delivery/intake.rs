@@ -55,7 +55,10 @@ impl EndpointState {
             return;
         }
         for event in wake.events {
-            self.take_in(event);
+            // A read sees a commit before it is announced: this one may have come and gone already.
+            if self.cursor < Some(event.seq) {
+                self.take_in(event);
+            }
         }
     }
 
