@@ -3,14 +3,17 @@
 
 mod backend;
 mod changes;
+mod deliveries;
 mod endpoints;
 mod files;
 mod live;
 mod page;
+mod replays;
 mod start;
 mod stop;
 mod store;
 mod trial;
+mod views;
 
 pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sink_kinds};
 

@@ -7,6 +7,8 @@ mod args;
 mod client;
 mod config;
 mod daemon;
+mod dead_letters;
+mod deliveries;
 mod dev;
 mod endpoints;
 mod exit;
@@ -95,6 +97,8 @@ impl Postrider {
             Command::Status => client(operate::status(global)),
             Command::Endpoints(command) => client(endpoints::endpoints(&command, global)),
             Command::Reload => client(operate::reload(global)),
+            Command::Deliveries(command) => client(deliveries::deliveries(&command, global)),
+            Command::DeadLetters(command) => client(dead_letters::dead_letters(&command, global)),
             Command::Listen(args) => client(listen::listen(&args, global)),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -111,6 +111,11 @@ impl<'a> Screen<'a> {
     }
 }
 
+/// A page for those who are not signed in.
+fn bare(code: StatusCode, title: &str, body: &Markup) -> Response {
+    html(code, layout::bare(title, body))
+}
+
 /// A page with the headers that every one has.
 fn html(code: StatusCode, page: Markup) -> Response {
     let mut response = (code, page.into_string()).into_response();

@@ -1,10 +1,12 @@
 use super::changes::Changes;
+use super::deliveries::Deliveries;
 use super::page::Facts;
 use super::store::Store;
 use super::trial::trial;
 use crate::admin::{
-    AdminBackend, Caller, ConfigIssue, ConfigStatus, EndpointStatus, ExplainEvent, Explanation, PageBackend,
-    ReloadReport, ReloadResult, SpoolStatus, Status, TestError, TestEvent, TestReport,
+    AdminBackend, Caller, ConfigIssue, ConfigStatus, DeliveriesBackend, EndpointStatus, ExplainEvent,
+    Explanation, PageBackend, ReloadReport, ReloadResult, SpoolStatus, Status, TestError, TestEvent,
+    TestReport,
 };
 use crate::clock::{Clock, unix_ms};
 use crate::config::{AdminConfig, DaemonConfig};
@@ -32,6 +34,8 @@ pub(super) struct Backend {
     pub(super) metrics: Metrics,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) started: Instant,
+    /// Who answers about deliveries.
+    pub(super) deliveries: Arc<Deliveries>,
     /// Cancelled when the daemon begins to stop.
     pub(super) draining: CancellationToken,
     /// The configuration in force.
@@ -90,6 +94,10 @@ impl AdminBackend for Backend {
         let seen = |entry: &&Entry| caller.sees(entry.spec.identity.account.as_deref());
         let entry = entry.filter(seen).ok_or_else(|| TestError::NotFound(endpoint.to_owned()))?;
         trial(&self.router, &entry.spec, &event, &*self.clock).await.map_err(TestError::Unfit)
+    }
+
+    fn deliveries(&self) -> Option<Arc<dyn DeliveriesBackend>> {
+        Some(self.deliveries.clone())
     }
 
     fn explain(&self, event: &ExplainEvent) -> Result<Explanation, String> {

@@ -1,12 +1,15 @@
 use super::backend::Backend;
 use super::changes::Changes;
+use super::deliveries::Deliveries;
 use super::live::Live;
+use super::replays::Replays;
 use super::store::Store;
 use super::{App, AppOptions, StartError};
 use crate::admin;
 use crate::chance::SystemChance;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigErrors, DaemonConfig, Loader, SystemSecrets};
+use crate::history::EmbeddedHistory;
 use crate::ingress::{Ingress, IngressDeps, Limits};
 use crate::metrics::names;
 use crate::net::{Network, SystemResolver};
@@ -123,6 +126,16 @@ impl App {
         });
         let started = clock.now();
         let grace = daemon.shutdown.grace;
+        let draining = CancellationToken::new();
+        let deliveries = Arc::new(Deliveries {
+            router: router.clone(),
+            spool: spool.clone(),
+            history: EmbeddedHistory::of(spool.clone()),
+            clock: Arc::clone(&clock),
+            draining: draining.clone(),
+            replays: Replays::default(),
+            erasing: Arc::default(),
+        });
         let backend = Arc::new(Backend {
             path,
             daemon,
@@ -132,10 +145,11 @@ impl App {
             metrics,
             clock,
             started,
-            draining: CancellationToken::new(),
             config,
             store,
             changes,
+            deliveries,
+            draining,
         });
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]

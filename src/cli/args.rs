@@ -49,6 +49,12 @@ pub(super) enum Command {
     /// The endpoints of a daemon, and their files
     #[command(subcommand)]
     Endpoints(EndpointsCommand),
+    /// What became of events, delivery by delivery
+    #[command(subcommand)]
+    Deliveries(DeliveriesCommand),
+    /// What will not be tried again by itself
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Make a daemon read its files again
     Reload,
     /// What is configured, and what can be
@@ -111,6 +117,131 @@ pub(super) enum EndpointsCommand {
         /// Its name
         name: String,
         /// Even if deliveries wait for it
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Which deliveries are meant; what is left out does not matter.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct FilterArgs {
+    /// Of this endpoint
+    #[arg(long)]
+    pub(super) endpoint: Option<String>,
+    /// With this event name
+    #[arg(long)]
+    pub(super) event: Option<String>,
+    /// From this product
+    #[arg(long)]
+    pub(super) product: Option<String>,
+    /// Whose last attempt was answered so: 503, 5xx
+    #[arg(long)]
+    pub(super) code: Option<String>,
+    /// About this message
+    #[arg(long, value_name = "ID")]
+    pub(super) message_id: Option<String>,
+    /// For this customer
+    #[arg(long)]
+    pub(super) account: Option<String>,
+    /// From this time on: 1h for the last hour, or 2026-11-23T05:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// And before this time
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeliveriesCommand {
+    /// What waits, newest first, then what has ended, newest first
+    List {
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// ready, parked, in_flight, held, delivered or dead
+        #[arg(long)]
+        state: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One delivery with its attempts
+    Show {
+        /// dlv_...
+        id: String,
+    },
+    /// Try a parked delivery now, or replay a dead letter
+    Retry {
+        /// dlv_...
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Print deliveries as they end, until it is interrupted
+    Tail {
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// delivered or dead
+        #[arg(long)]
+        state: Option<String>,
+    },
+}
+
+/// Which dead letters are meant.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct LetterArgs {
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+    /// gone, rejected, exhausted, expired, overflow or endpoint_removed
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLettersCommand {
+    /// Newest dead first
+    List {
+        #[command(flatten)]
+        letters: LetterArgs,
+        /// How many at most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One dead letter with its attempts and its body
+    Show {
+        /// dlv_...
+        id: String,
+    },
+    /// Make them deliveries again, at a rate, and wait until that is done; without --yes only count them
+    Replay {
+        #[command(flatten)]
+        letters: LetterArgs,
+        /// How fast: 50/s
+        #[arg(long)]
+        rate: Option<String>,
+        /// Only count
+        #[arg(long)]
+        dry_run: bool,
+        /// Do it
+        #[arg(long, conflicts_with = "dry_run")]
+        yes: bool,
+        /// Print the replay's id rather than wait for its end
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Print them with their bodies, a line of JSON each, oldest dead first
+    Export {
+        #[command(flatten)]
+        letters: LetterArgs,
+    },
+    /// Delete one, or with --yes all that a filter names
+    Delete {
+        /// dlv_...
+        id: Option<String>,
+        #[command(flatten)]
+        letters: LetterArgs,
+        /// All of them, where no filter is named
+        #[arg(long)]
+        all: bool,
+        /// Do it
         #[arg(long)]
         yes: bool,
     },

@@ -87,6 +87,45 @@ impl Client {
         self.ask(Method::DELETE, path, Bytes::new()).await
     }
 
+    /// Gets something that may be long or never end, and hands over its lines as they come.
+    pub(super) async fn lines(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let stream = tokio::time::timeout(CONNECT_TIME, self.connect())
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            .map_err(|error| self.unreachable(&error.to_string()))?;
+        let broken = |error: hyper::Error| self.unreachable(&error.to_string());
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let request = self.request(Method::GET, path, Bytes::new()).map_err(|why| self.unreachable(&why))?;
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(broken)?;
+            let (status, mut body) = (response.status().as_u16(), response.into_body());
+            if status != 200 {
+                let body = Limited::new(body, MAX_ANSWER).collect().await;
+                let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                return Err(Failure::answer(status, &body));
+            }
+            let mut rest = Vec::new();
+            while let Some(frame) = body.frame().await {
+                rest.extend_from_slice(frame.map_err(broken)?.data_ref().map_or(&[][..], |bytes| bytes));
+                while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = rest.drain(..=end).collect();
+                    each(String::from_utf8_lossy(&line).trim_end())?;
+                }
+            }
+            Ok(())
+        };
+        let (mut answer, mut connection) = (std::pin::pin!(answer), std::pin::pin!(connection));
+        tokio::select! {
+            answered = &mut answer => answered,
+            _ = &mut connection => answer.await,
+        }
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
         let stream = tokio::time::timeout(CONNECT_TIME, self.connect())
             .await
@@ -118,6 +157,22 @@ impl Client {
     ) -> Result<Answer, String> {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
+        let request = self.request(method, path, body)?;
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+            Ok(Answer { status, body: body.map_err(|error| error.to_string())?.to_bytes() })
+        };
+        // The connection is driven beside the exchange and ends with it; what it says, the exchange says too.
+        let (mut answer, mut connection) = (std::pin::pin!(answer), std::pin::pin!(connection));
+        tokio::select! {
+            answered = &mut answer => answered,
+            _ = &mut connection => answer.await,
+        }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
         let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
         let mut request = Request::builder()
             .method(method)
@@ -133,19 +188,7 @@ impl Client {
         if let Some((name, value)) = &self.precondition {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-            let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-            Ok(Answer { status, body: body.map_err(|error| error.to_string())?.to_bytes() })
-        };
-        // The connection is driven beside the exchange and ends with it; what it says, the exchange says too.
-        let (mut answer, mut connection) = (std::pin::pin!(answer), std::pin::pin!(connection));
-        tokio::select! {
-            answered = &mut answer => answered,
-            _ = &mut connection => answer.await,
-        }
+        request.body(Full::new(body)).map_err(|error| error.to_string())
     }
 
     fn unreachable(&self, reason: &str) -> Failure {

@@ -9,10 +9,10 @@ pub(super) enum Kind {
     Integer(u64, u64),
     /// A number.
     Number,
-    /// A string.
-    Text,
     /// `true` or `false`.
     Boolean,
+    /// A string.
+    Text,
     /// `"127.0.0.1:8080"`.
     Address,
     /// `"5s"`.
@@ -209,6 +209,12 @@ pub(super) const DELIVERY: &[Key] = &[
         "Which deliveries wait for which: those of the same message, all, or none.",
     ),
     live("rate", Kind::Rate, "", "Attempts per time: \"50/s\". \"none\" takes a default away."),
+    live(
+        "keep_answer",
+        Kind::Boolean,
+        "false",
+        "Whether history keeps the first KiB of each answer. An answer may hold what is nobody else's business.",
+    ),
     live(
         "retry.schedule",
         Kind::Durations,

@@ -68,8 +68,8 @@ fn place(object: &mut Value, path: &str, key: &Key) {
 fn leaf(key: &Key) -> Value {
     let mut schema: Map<String, Value> = match key.kind {
         Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
-        Kind::Number => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::Number => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Text | Kind::Address => json!({ "type": "string" }),
         Kind::Duration => duration(),
         Kind::Durations => json!({ "type": "array", "items": duration(), "maxItems": 100 }),
@@ -146,8 +146,8 @@ fn takes(kind: Kind) -> String {
     match kind {
         Kind::Integer(least, most) if least == most => format!("{least}"),
         Kind::Integer(least, most) => format!("whole number, {least} to {most}"),
+        Kind::Boolean => "`true`, `false`".to_owned(),
         Kind::Number => "number".to_owned(),
-        Kind::Boolean => "`true` or `false`".to_owned(),
         Kind::Text => "string".to_owned(),
         Kind::Address => "address and port".to_owned(),
         Kind::Duration => "duration".to_owned(),

@@ -5,7 +5,7 @@ use super::handle::Submission;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::DaemonConfig;
-use crate::delivery::{AttemptLimit, Problem};
+use crate::delivery::{AttemptLimit, EndpointMessage, Problem};
 use crate::ids::{EndpointUid, Generation};
 use crate::metrics::Metrics;
 use crate::net::Network;
@@ -97,6 +97,13 @@ pub enum RouterMessage {
         /// Answered when it is said.
         reply: oneshot::Sender<()>,
     },
+    /// Something for the actor of an endpoint, if it has one.
+    Pass {
+        /// Whose.
+        uid: EndpointUid,
+        /// What.
+        message: EndpointMessage,
+    },
     /// Start no attempts any more.
     Drain {
         /// Answered when none is in flight.
@@ -173,6 +180,7 @@ impl Actor for RouterActor {
                 state.remove_now(uid);
                 let _gone = reply.send(());
             }
+            RouterMessage::Pass { uid, message } => state.pass(uid, message),
             RouterMessage::Drain { reply } => state.drain(reply),
             #[cfg(test)]
             RouterMessage::Crash { name } => state.crash(&name),
@@ -259,6 +267,7 @@ impl RouterState {
                 }
                 tracing::warn!(uid = endpoint.0, reason = reason.as_str(), count, "deliveries are dead");
             }
+            SpoolEvent::Erased { endpoint, seqs } => self.pass(endpoint, EndpointMessage::Forget(seqs)),
             SpoolEvent::Failing(true) => {
                 tracing::error!("the spool fails: events are refused until it works again");
             }

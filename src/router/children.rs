@@ -1,6 +1,8 @@
 use super::actor::{RouterMessage, RouterState};
 use super::directory::Observed;
-use crate::delivery::{Condition, EndpointActor, EndpointArgs, EndpointHandle, EndpointShared, Problem};
+use crate::delivery::{
+    Condition, EndpointActor, EndpointArgs, EndpointHandle, EndpointMessage, EndpointShared, Problem,
+};
 use crate::ids::EndpointUid;
 use crate::metrics::EndpointMetrics;
 use crate::policy::{Restart, RestartPolicy};
@@ -222,6 +224,13 @@ impl RouterState {
             actor.resume();
         }
         true
+    }
+
+    /// Tells the actor of an endpoint something, if it has one.
+    pub(super) fn pass(&mut self, uid: EndpointUid, message: EndpointMessage) {
+        if let Some(actor) = self.children.get_mut(uid).and_then(Child::actor_mut) {
+            actor.tell(message);
+        }
     }
 
     pub(super) fn drain(&mut self, reply: oneshot::Sender<()>) {

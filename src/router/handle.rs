@@ -1,7 +1,8 @@
 use super::actor::{RouterActor, RouterDeps, RouterMessage};
 use super::directory::Directory;
 use crate::config::DaemonConfig;
-use crate::ids::{EndpointUid, Generation, Identity};
+use crate::delivery::EndpointMessage;
+use crate::ids::{EndpointUid, Generation, Identity, Seq};
 use crate::net::Network;
 use crate::policy::DeliverySettings;
 use crate::spool::{NewEvent, Receipt, Spool, SpoolError, SpoolEvent};
@@ -10,9 +11,10 @@ use arc_swap::ArcSwap;
 use postrider_sink::HostContext;
 use ractor::{Actor, ActorRef, SpawnErr};
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Events of one request, checked, on their way to the table.
 pub struct Submission {
@@ -151,6 +153,35 @@ impl RouterHandle {
         let (reply, answer) = oneshot::channel();
         drop(self.actor.cast(RouterMessage::Remove { uid, reply }));
         let _ = answer.await;
+    }
+
+    /// Which deliveries of these endpoints are in flight. Those that say nothing in time count as having none.
+    pub async fn in_flight(
+        &self,
+        endpoints: impl IntoIterator<Item = EndpointUid>,
+    ) -> HashSet<(EndpointUid, Seq)> {
+        let (reply, mut answers) = mpsc::unbounded_channel();
+        for uid in endpoints {
+            let message = EndpointMessage::InFlight { reply: reply.clone() };
+            drop(self.actor.cast(RouterMessage::Pass { uid, message }));
+        }
+        drop(reply);
+        let mut flying = HashSet::new();
+        let collect = async {
+            while let Some((uid, seqs)) = answers.recv().await {
+                flying.extend(seqs.into_iter().map(|seq| (uid, seq)));
+            }
+        };
+        drop(tokio::time::timeout(Duration::from_secs(1), collect).await);
+        flying
+    }
+
+    /// A person wants a parked delivery tried now. False: it does not wait for a retry.
+    pub async fn hasten(&self, uid: EndpointUid, seq: Seq) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let message = EndpointMessage::Hasten { seq, reply };
+        drop(self.actor.cast(RouterMessage::Pass { uid, message }));
+        answer.await.unwrap_or(false)
     }
 
     /// Starts no attempts any more, waits for those in flight at most for `grace`, then stops every actor.

@@ -20,6 +20,8 @@ mod fairness;
 #[cfg(test)]
 mod filter;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod kill;

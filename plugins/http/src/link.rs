@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The head of an answer may have so many bytes. hyper's own bound of 100 header lines applies besides.
 const MAX_HEAD: usize = 64 * 1024;
-/// So much of an answer's body is read, to keep the connection; nothing of it is used.
+/// So much of an answer's body is read, to keep the connection; of it only what the trail asks for is used.
 const MAX_BODY: u64 = 16 * 1024;
 
 /// One connection and everything that is needed to drive it. Whoever polls it, drives it: there is no task of its
@@ -60,15 +60,23 @@ impl Link {
         .await
     }
 
-    /// Reads on, without using what is read. `true`: the answer is complete and the connection can be used again;
+    /// Reads on; what is read goes nowhere but to the trail, if that keeps answers. `true`: the answer is complete and the connection can be used again;
     /// `false`: it cannot.
-    pub(crate) fn poll_rest(&mut self, rest: &mut Rest, cx: &mut Context<'_>) -> Poll<bool> {
+    pub(crate) fn poll_rest(
+        &mut self,
+        rest: &mut Rest,
+        trail: Option<&Trail>,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
         let mut stalled = false;
         for _ in 0..16 {
             drive(&mut self.connection, cx);
             match Pin::new(&mut rest.body).poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(self.poll_idle(cx)),
                 Poll::Ready(Some(Ok(frame))) => {
+                    if let (Some(trail), Some(bytes)) = (trail, frame.data_ref()) {
+                        trail.body(bytes);
+                    }
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
                     rest.left = match rest.left.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX)) {
                         Some(left) => left,

@@ -95,7 +95,7 @@ impl HttpSink {
         if delivery.trail.listens() {
             listen(link, answer, &delivery.trail).await;
         } else {
-            self.keep(link, answer).await;
+            self.keep(link, answer, &delivery.trail).await;
         }
         Ok(Sent::Answered(outcome))
     }
@@ -122,13 +122,13 @@ impl HttpSink {
     }
 
     /// Keeps the connection of an answer, if the answer ends soon.
-    async fn keep(&self, mut link: Link, answer: Response<Incoming>) {
+    async fn keep(&self, mut link: Link, answer: Response<Incoming>, trail: &Trail) {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
         let until = self.host.clock.now() + REST;
         let Some(mut rest) = Rest::new(answer.into_body(), until) else { return };
-        let read = poll_fn(|cx| link.poll_rest(&mut rest, cx));
+        let read = poll_fn(|cx| link.poll_rest(&mut rest, Some(trail), cx));
         let rest = match tokio::time::timeout(GRACE, read).await {
             Ok(true) => None,
             Ok(false) => return,

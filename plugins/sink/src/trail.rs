@@ -1,5 +1,6 @@
+use bytes::Bytes;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What an attempt learns on its way, filled in as it happens, so that a dropped attempt leaves it behind.
@@ -10,6 +11,8 @@ pub struct Trail {
     tls: AtomicU32,
     wait: AtomicU32,
     status: AtomicU16,
+    keep: usize,
+    answer: Mutex<Vec<u8>>,
     exchange: Option<Mutex<Exchange>>,
 }
 
@@ -89,6 +92,41 @@ impl Trail {
     #[must_use]
     pub fn exchange(&self) -> Option<Exchange> {
         self.note(|exchange| exchange.clone())
+    }
+
+    /// One that keeps so many bytes of the answer.
+    #[must_use]
+    pub fn keeping(bytes: usize) -> Self {
+        Self { keep: bytes, ..Self::default() }
+    }
+
+    /// Whether more of the answer's body is wanted.
+    #[must_use]
+    pub fn wants_answer(&self) -> bool {
+        self.keep > 0 && self.kept().len() < self.keep
+    }
+
+    /// A part of the answer's body came in; as much of it as is wanted is kept.
+    pub fn body(&self, bytes: &[u8]) {
+        if self.keep > 0 {
+            let mut kept = self.kept();
+            let room = self.keep.saturating_sub(kept.len());
+            kept.extend(bytes.iter().take(room));
+        }
+    }
+
+    /// What was kept of the answer's body; none: nothing was wanted, or nothing came.
+    #[must_use]
+    pub fn answer(&self) -> Option<Bytes> {
+        if self.keep == 0 {
+            return None;
+        }
+        let kept = self.kept();
+        (!kept.is_empty()).then(|| Bytes::copy_from_slice(&kept))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name was looked up.

@@ -1,6 +1,6 @@
 use super::layout::Tab;
 use super::list::{List, Row, Wanted};
-use super::{Page, Screen, assets, endpoint_routes, go, parts, reload, work_routes};
+use super::{Page, Screen, assets, bare, endpoint_routes, go, parts, reload, work_routes};
 use crate::admin::caller::Caller;
 use crate::admin::{EndpointStatus, ReloadResult, Status};
 use axum::Router;
@@ -24,6 +24,7 @@ pub(in crate::admin) fn router(page: Page) -> Router {
         .route("/dead-letters", get(work_routes::dead_letters).post(work_routes::act))
         .route("/dead-letters/replays/{id}/stop", post(work_routes::stop))
         .route("/reload-status", get(reload_status).post(check_again))
+        .route("/login", get(sign_in))
         .route("/assets/{version}/{name}", get(assets::serve))
         .with_state(page)
 }
@@ -103,6 +104,40 @@ async fn check_again(State(page): State<Page>, caller: Caller) -> Response {
         ReloadResult::Rejected => "rejected",
     };
     go(&format!("/reload-status?done={word}"))
+}
+
+/// Whether a wrong password was entered just before.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Entered {
+    failed: String,
+}
+
+async fn sign_in(Query(entered): Query<Entered>) -> Response {
+    let failed = !entered.failed.is_empty();
+    let body = html! {
+        form.card.pad.signin method="post" action="/login" {
+            div.stack {
+                h1 { "Sign in" }
+                p.soft { "Developer Tools › Event Forwarding" }
+                @if failed {
+                    div.note.bad role="alert" { p #failed { "The user name or the password is wrong. Enter both again" } }
+                }
+                div.field {
+                    label for="username" { "User name" }
+                    input #username name="username" autocomplete="username" autocapitalize="off" spellcheck="false" required
+                        aria-describedby=[failed.then_some("failed")];
+                }
+                div.field {
+                    label for="password" { "Password" }
+                    input #password name="password" type="password" autocomplete="current-password" required
+                        aria-describedby=[failed.then_some("failed")];
+                }
+                button.go { "Sign in" }
+            }
+        }
+    };
+    bare(StatusCode::OK, "Sign in", &body)
 }
 
 /// What is not there, or not for the caller.

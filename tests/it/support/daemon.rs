@@ -173,6 +173,25 @@ impl Daemon {
         until(SEE, what, async || so(&self.metrics().await)).await;
     }
 
+    /// Asks the admin listener; a body is JSON.
+    pub(crate) async fn admin(&mut self, method: http::Method, path: &str, body: &str) -> Answer {
+        let headers = if body.is_empty() { &[][..] } else { &[("content-type", "application/json")][..] };
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        self.running().admin.request(method, path, headers, body).await.expect("an answer")
+    }
+
+    /// Runs a command against the admin listener: its exit code, and what it printed.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (i32, String) {
+        let admin = self.running.as_ref().expect("it is running").ready.admin;
+        let output = Command::new(binary())
+            .args(arguments)
+            .args(["--admin", &format!("http://{admin}")])
+            .stdin(Stdio::null())
+            .output()
+            .expect("it ran");
+        (output.status.code().expect("a code"), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Has it read its files again, and returns what came of it.
     pub(crate) async fn reload(&mut self) -> Answer {
         self.ask("/-/reload", "").await
