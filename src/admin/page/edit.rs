@@ -1,9 +1,14 @@
 //! *Edit*: the settings of one endpoint, how it is, and what a test event comes to.
 
-use super::form::{Auth, FieldError, Form, KNOBS, Kind, Knob, find, is_open, plain};
+mod both_sides;
+mod fields;
+mod side;
+
+use super::form::{Auth, FieldError, Form, KNOBS, find, is_open, plain};
 use super::parts::{self, Tone, badge, link, segment, title};
 use super::{test_event, words};
 use crate::admin::{Collision, EndpointDetail, TestReport};
+use fields::{anchor, field_error};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -76,7 +81,7 @@ impl Edit<'_> {
                     (self.actions())
                 }
                 div.stack {
-                    @if let Some(detail) = self.detail { (self.side(detail)) } @else { (hints()) }
+                    @if let Some(detail) = self.detail { (self.side(detail)) } @else { (side::hints()) }
                 }
             }
         }
@@ -136,45 +141,10 @@ impl Edit<'_> {
         }
     }
 
-    /// Both sides of an edit that met another one, line against line.
-    fn collision(&self, collision: &Collision) -> Markup {
-        let file =
-            self.detail.map_or_else(|| format!("{}.toml", self.form.name), |detail| detail.file.clone());
-        let base = collision.base.clone().map(Value::Object);
-        let theirs = collision.theirs.clone().map(Value::Object);
-        let yours = collision.yours.clone().map(Value::Object);
-        let side = |value: Option<&Value>, other: Option<&Value>| {
-            let (mine, others) = (flat(value), flat(other));
-            html! {
-                pre tabindex="0" {
-                    @for line in &mine {
-                        @if others.contains(line) { (line) "\n" } @else { mark.diff-add { (line) } "\n" }
-                    }
-                    @if mine.is_empty() { "(no file)" }
-                }
-            }
-        };
-        parts::note(
-            Tone::Hold,
-            true,
-            &html! {
-                h2 { (file) " changed on disk after you opened this page. Compare before you save" }
-                p.grow {
-                    "What differs is marked. Save again to write your version over it, or discard yours."
-                    @if base.is_none() { " The version you started from is not known any more." }
-                }
-                div.versions {
-                    section { h3 { "On disk now" } (side(theirs.as_ref(), yours.as_ref())) }
-                    section { h3 { "Yours, not saved" } (side(yours.as_ref(), theirs.as_ref())) }
-                }
-            },
-        )
-    }
-
     fn what(&self) -> Markup {
         html! {
             div.section {
-                (self.text("name", "Name", &self.form.name, Some("Names the file. Lower-case letters, digits and hyphens"), self.is_new()))
+                (self.text("name", "Name", &self.form.name, self.is_new().then_some("Names the file. Lower-case letters, digits and hyphens"), self.is_new()))
                 (self.picks("events", "Events", "Which statuses of a message it receives", self.events, &self.form.events))
                 (self.picks("products", "Products", "From which parts of the platform", self.products, &self.form.products))
             }
@@ -306,40 +276,6 @@ impl Edit<'_> {
         }
     }
 
-    fn knob(&self, knob: &Knob) -> Markup {
-        let value = self.form.knob(knob.key);
-        let effective =
-            self.detail.and_then(|detail| detail.effective.iter().find(|known| known.key == knob.key));
-        let holds = effective.map_or(String::new(), |known| toml_plain(&known.value));
-        let from = effective.map_or("", |known| known.origin.as_str());
-        let from = if from == "default" { "built in" } else { from };
-        let id = anchor(knob.key);
-        let error = self.error(knob.key);
-        let describe = format!("{id}-hint");
-        html! {
-            div.field {
-                label for=(id) { (knob.label) }
-                (field_error(&id, error))
-                @match knob.kind {
-                    Kind::Choice(options) => {
-                        select id=(id) name=(knob.key) aria-describedby=(describe) {
-                            option value="" selected[value.is_empty()] { "As the defaults say" }
-                            @for (option, words) in options { option value=(option) selected[value == *option] { (words) } }
-                        }
-                    }
-                    _ => {
-                        input.mono id=(id) name=(knob.key) value=(value) placeholder=(if holds.is_empty() { "none" } else { holds.as_str() })
-                            aria-describedby=(describe) aria-invalid=[error.map(|_| "true")] spellcheck="false" autocomplete="off";
-                    }
-                }
-                span.hint id=(describe) {
-                    (knob.hint)
-                    @if !from.is_empty() { @if !knob.hint.is_empty() { ". " } "From " (from) }
-                }
-            }
-        }
-    }
-
     fn test_section(&self) -> Markup {
         let select = |name: &str, label: &str, known: &[String], now: &str, chosen: &[String]| {
             let first = known.iter().find(|name| chosen.contains(name)).map_or("", String::as_str);
@@ -388,165 +324,6 @@ impl Edit<'_> {
             }
         }
     }
-
-    fn side(&self, detail: &EndpointDetail) -> Markup {
-        let status = &detail.status;
-        let state = words::state(&status.state);
-        html! {
-            section.card.pad #state-card data-live data-say={(status.name) " is " (state.word)} aria-labelledby="state-title" {
-                div.stack {
-                    h2 #state-title { (badge(state.icon, state.tone, state.word)) }
-                    @if let Some(since) = detail.since_ms { p.small.soft { "since " (parts::at(since)) ", " (parts::ago(since, self.now_ms)) } }
-                    @if let Some(note) = &status.note { p { (capital(note)) "." } }
-                    p.small { (state.events) }
-                    @if let Some(error) = status.last_error.as_deref().filter(|_| status.state != "active" || status.parked > 0) { p.small.break { strong { "Last failure: " } (error) } }
-                    p.small.soft { (state.way_out) }
-                    (self.orders(detail))
-                    dl.facts {
-                        dt { "Waiting" } dd.num { (parts::number(status.ready + status.parked)) }
-                        @if let Some(oldest) = status.oldest_ms { dt { "Oldest" } dd.num { (parts::span(self.now_ms.saturating_sub(oldest) / 1000 * 1000)) } }
-                        dt { "Sending now" } dd.num { (status.in_flight) }
-                        dt { "Dead letters" } dd.num { (parts::number(status.dead)) }
-                    }
-                }
-            }
-            @if !detail.errors.is_empty() {
-                section.note.bad aria-labelledby="file-title" {
-                    h2 #file-title { "The file is rejected; its last good version runs" }
-                    @for error in &detail.errors {
-                        p.grow { span.where { (super::reload::place(error)) } " " (error.message) @if let Some(help) = &error.help { ". " (help) } }
-                    }
-                }
-            }
-            section.card.pad aria-labelledby="file-card" {
-                div.stack {
-                    h2 #file-card { "File" }
-                    p.mono.break { (detail.file) }
-                    details {
-                        summary { "View TOML" }
-                        pre #toml tabindex="0" { (detail.toml) }
-                        button.slim type="button" data-copy="#toml" hidden { "Copy TOML" }
-                    }
-                    @if !detail.changes.is_empty() {
-                        h3 { "Changes" }
-                        ul.stack.tight.small {
-                            @for change in detail.changes.iter().take(8) {
-                                li { (parts::at(change.at_ms)) " by " (change.by) @for what in &change.what { div.soft.break { (what) } } }
-                            }
-                        }
-                    }
-                    a.small.tone-bad href={(self.address()) "?ask=remove"} { "Remove this endpoint" }
-                }
-            }
-        }
-    }
-
-    fn orders(&self, detail: &EndpointDetail) -> Markup {
-        let (order, words) = match detail.status.state.as_str() {
-            "active" => ("pause", "Pause"),
-            "draft" | "removed" | "invalid" => return html! {},
-            _ => ("resume", "Resume now"),
-        };
-        html! {
-            form.row method="post" action={(self.address()) "/state"} {
-                button.slim name="order" value=(order) { (words) }
-                @if order == "resume" && lifecycle(detail) != "paused" { button.slim name="order" value="pause" { "Pause" } }
-            }
-        }
-    }
-
-    fn ask_removal(&self) -> Markup {
-        let Some(detail) = self.detail else { return html! {} };
-        let waiting = detail.status.ready + detail.status.parked;
-        parts::note(
-            Tone::Bad,
-            false,
-            &html! {
-                h2 { "Remove " (detail.status.name) "?" }
-                p.grow {
-                    "Its file is deleted. "
-                    @if waiting > 0 { (parts::counted(waiting, "delivery that waits becomes a dead letter", "deliveries that wait become dead letters")) ". " }
-                    "To keep them waiting, pause it instead."
-                }
-                form.row method="post" action={(self.address()) "/remove"} {
-                    input type="hidden" name="base" value=(detail.etag);
-                    button.danger { "Remove " (detail.status.name) }
-                    a.btn.plain href=(self.address()) { "Keep it" }
-                }
-            },
-        )
-    }
-
-    /// A field of one line.
-    fn text(&self, id: &str, label: &str, value: &str, hint: Option<&str>, free: bool) -> Markup {
-        let error = self.error(id);
-        let described = [(hint.is_some(), "hint"), (error.is_some(), "error")];
-        let described: Vec<String> =
-            described.iter().filter(|(is, _)| *is).map(|(_, what)| format!("{id}-{what}")).collect();
-        let kind = if id == "url" { "url" } else { "text" };
-        html! {
-            div.field {
-                label for=(id) { (label) }
-                @if let Some(hint) = hint { span.hint id={(id) "-hint"} { (hint) } }
-                (field_error(id, error))
-                input id=(id) name=(id) type=(kind) value=(value) readonly[!free] spellcheck="false" autocapitalize="off" autocomplete="off"
-                    aria-describedby=[(!described.is_empty()).then(|| described.join(" "))] aria-invalid=[error.map(|_| "true")];
-            }
-        }
-    }
-
-    /// A field that is never filled in by us.
-    fn secret(&self, id: &str, label: &str, hint: &str) -> Markup {
-        let error = self.error(id);
-        html! {
-            div.field {
-                label for=(id) { (label) }
-                @if !hint.is_empty() { span.hint id={(id) "-hint"} { (hint) } }
-                (field_error(id, error))
-                input.mono id=(id) name=(id) type="password" autocomplete="new-password" spellcheck="false"
-                    aria-describedby=[(!hint.is_empty()).then(|| format!("{id}-hint"))] aria-invalid=[error.map(|_| "true")];
-            }
-        }
-    }
-
-    fn picks(&self, id: &str, label: &str, hint: &str, known: &[String], chosen: &[String]) -> Markup {
-        let error = self.error(id);
-        html! {
-            fieldset id=(id) aria-describedby=[error.map(|_| format!("{id}-error"))] {
-                div.legend {
-                    legend { (label) }
-                    span.hint { (hint) }
-                    span.end {
-                        button.plain.slim type="button" data-pick="all" hidden aria-label={"All " (label.to_lowercase())} { "All" }
-                        button.plain.slim type="button" data-pick="none" hidden aria-label={"No " (label.to_lowercase())} { "None" }
-                    }
-                }
-                (field_error(id, error))
-                div.picks {
-                    @for name in known {
-                        label.pick { input type="checkbox" name=(id) value=(name) checked[chosen.contains(name)]; (title(name)) }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn field_error(id: &str, error: Option<&str>) -> Markup {
-    html! { @if let Some(text) = error { span.error id={(id) "-error"} { (text) } } }
-}
-
-fn hints() -> Markup {
-    html! {
-        section.card.pad aria-labelledby="hints-title" {
-            div.stack {
-                h2 #hints-title { "What happens" }
-                p.small { "Saved and activated, it receives every event that fits, from the next one on. What it cannot take now is kept and tried again for days." }
-                p.small { "As a draft it collects nothing and may be incomplete." }
-                p.small.soft { "This page writes a file. You can write it yourself as well; whatever is on disk holds." }
-            }
-        }
-    }
 }
 
 /// The state that its file asks for.
@@ -560,21 +337,6 @@ pub(super) fn is_http(detail: &EndpointDetail) -> bool {
     detail.status.sink.as_deref().is_none_or(|sink| sink == "http")
 }
 
-/// A field's id: keys have dots, which style sheets and fragments read otherwise.
-fn anchor(field: &str) -> String {
-    field.replace('.', "-")
-}
-
-/// `"5s"` as `5s`; anything longer without quotes too.
-fn toml_plain(value: &str) -> String {
-    value.replace(['"', '[', ']'], "")
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
 /// The fingerprints of the secrets in a part of the settings.
 fn fingerprints(value: &Value) -> Vec<String> {
     match value {
@@ -585,25 +347,4 @@ fn fingerprints(value: &Value) -> Vec<String> {
         Value::Array(items) => items.iter().flat_map(fingerprints).collect(),
         _ => Vec::new(),
     }
-}
-
-/// Settings as lines that can be compared: `http.url = …`.
-fn flat(value: Option<&Value>) -> Vec<String> {
-    fn add(value: &Value, path: &str, out: &mut Vec<String>) {
-        match value {
-            Value::Object(members) if !members.is_empty() && !members.contains_key("fingerprint") => {
-                for (key, value) in members {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    add(value, &path, out);
-                }
-            }
-            other => out.push(format!("{path} = {other}")),
-        }
-    }
-    let mut lines = Vec::new();
-    if let Some(value) = value {
-        add(value, "", &mut lines);
-    }
-    lines.sort();
-    lines
 }

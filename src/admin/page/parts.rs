@@ -43,7 +43,10 @@ pub(super) enum Icon {
     Hand,
     Pencil,
     Bang,
+    /// It failed.
     Cross,
+    /// It was taken away.
+    Bin,
     Clock,
 }
 
@@ -58,6 +61,9 @@ impl Icon {
             Self::Pencil => "M10.800 2.200l3 3L5.500 13.500l-3.800.8.8-3.800zM9 4l3 3",
             Self::Bang => "M8 1.800l6.700 12H1.300zM8 6.200v3.600M8 11.800v.1",
             Self::Cross => {
+                "M8 1.5a6.500 6.500 0 1 0 0 13 6.500 6.500 0 0 0 0-13zM5.800 5.800l4.400 4.400M10.200 5.800l-4.400 4.400"
+            }
+            Self::Bin => {
                 "M2 4.500h12M6 4.300V2.500h4v1.800M3.500 4.500l.7 9h7.600l.7-9M6.500 7.500v3.500M9.500 7.500v3.500"
             }
             Self::Clock => "M8 1.500a6.500 6.500 0 1 0 0 13 6.500 6.500 0 0 0 0-13zM8 4.500V8l2.500 1.500",
@@ -102,7 +108,8 @@ pub(super) fn span(ms: u64) -> String {
     };
     match ms {
         0..1000 => format!("{ms} ms"),
-        1000..10_000 => format!("{}.{} s", s, ms % 1000 / 100),
+        1000..10_000 if ms % 1000 >= 100 => format!("{}.{} s", s, ms % 1000 / 100),
+        1000..10_000 => format!("{s} s"),
         10_000..120_000 => format!("{s} s"),
         120_000..7_200_000 => format!("{m} min"),
         7_200_000..172_800_000 => two(h, "h", m % 60, "min"),
@@ -112,7 +119,10 @@ pub(super) fn span(ms: u64) -> String {
 
 /// Since when, as a length of time.
 pub(super) fn ago(then_ms: u64, now_ms: u64) -> String {
-    format!("{} ago", span(now_ms.saturating_sub(then_ms) / 1000 * 1000))
+    match now_ms.saturating_sub(then_ms) / 1000 {
+        0..5 => "just now".to_owned(),
+        seconds => format!("{} ago", span(seconds * 1000)),
+    }
 }
 
 /// `12,480`.

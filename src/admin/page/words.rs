@@ -85,7 +85,7 @@ pub(super) fn state(word: &str) -> State {
         },
         "removed" => State {
             word: "Removed",
-            icon: Icon::Cross,
+            icon: Icon::Bin,
             tone: Tone::Bad,
             events: "Its file is gone. Deliveries are held for the time of grace, then they are dead letters.",
             way_out: "Put the file back and nothing has happened.",
