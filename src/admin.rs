@@ -5,6 +5,7 @@
 //! that posts, a name that was rebound to this machine) is refused by [`guard`] before a route sees it.
 
 mod backend;
+mod explain;
 mod guard;
 mod problem;
 mod routes;
@@ -15,6 +16,7 @@ mod status;
 mod tests;
 
 pub use backend::{AdminBackend, TestError};
+pub use explain::{EndpointExplanation, ExplainEvent, Explanation};
 pub use serve::serve;
 pub use status::{
     ConfigIssue, ConfigStatus, EndpointStatus, Health, ReloadReport, ReloadResult, SpoolStatus, Status,

@@ -4,12 +4,12 @@
 mod backend;
 mod files;
 mod live;
+mod lone;
 mod start;
 mod stop;
 
-pub use files::{
-    CheckedFile, EffectiveError, LoneEndpoint, check, effective, lone_context, lone_endpoint, schema, sinks,
-};
+pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sinks};
+pub use lone::{LoneEndpoint, lone_context, lone_endpoint};
 
 use crate::admin::ReloadReport;
 use crate::metrics::Metrics;

@@ -9,6 +9,7 @@ mod config;
 mod daemon;
 mod dev;
 mod exit;
+mod explain;
 mod listen;
 mod log;
 mod operate;
@@ -91,6 +92,7 @@ impl Postrider {
             Command::Plugins(command) => plugins::plugins(&command, &self.sinks, global),
             Command::Send(args) => client(send::send(&args, global)),
             Command::Test(args) => client(operate::test(&args, global)),
+            Command::Explain(args) => client(explain::explain(&args, &self.sinks, global)),
             Command::Status => client(operate::status(global)),
             Command::Reload => client(operate::reload(global)),
             Command::Listen(args) => client(listen::listen(&args, global)),

@@ -15,6 +15,7 @@ mod delivery;
 mod effective;
 mod endpoint_file;
 mod error;
+mod filter;
 mod keys;
 mod load;
 mod mask;
@@ -33,8 +34,8 @@ mod tests;
 
 pub use check::{FileReport, Report, check};
 pub use daemon::{
-    AdminConfig, Credential, DaemonConfig, IngressConfig, Login, Publisher, ReloadConfig, ShutdownConfig,
-    SpoolConfig,
+    AdminConfig, Credential, DaemonConfig, IngressConfig, LimitsConfig, Login, Publisher, ReloadConfig,
+    ShutdownConfig, SpoolConfig,
 };
 pub use daemon_file::DaemonFile;
 pub use effective::{Effective, EffectiveValue, effective, fingerprint};

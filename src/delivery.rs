@@ -14,10 +14,12 @@ mod finish;
 mod handle;
 mod hold;
 mod intake;
+mod limit;
 mod pump;
 mod shared;
 
 pub use actor::{EndpointActor, EndpointArgs, EndpointMessage};
 pub use attempt::{Attempt, attempt};
 pub use handle::EndpointHandle;
+pub use limit::{AttemptLimit, AttemptPermit};
 pub use shared::{Condition, EndpointShared, Problem};

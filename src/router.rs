@@ -8,6 +8,7 @@
 mod actor;
 mod children;
 mod directory;
+mod filters;
 mod handle;
 mod publish;
 

@@ -4,8 +4,8 @@
 //! are opaque, retry state lies in our own records. A [`Receipt`] says when an event is durable; nothing may be
 //! answered with 202 before.
 //!
-//! [`EmbeddedSpool`] fulfils it in a folder of this machine, on fjall: one writer thread makes a commit of all that
-//! was said since the last, readers run beside it on snapshots.
+//! [`EmbeddedSpool`] fulfils it in a folder of this machine, on a log over fjall: one writer thread makes a commit of
+//! all that was said since the last, readers run beside it.
 
 mod cache;
 mod codec;

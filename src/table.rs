@@ -3,8 +3,12 @@
 
 mod catalogue;
 mod endpoint;
+mod explain;
+pub mod filter;
 mod index;
 
 pub use catalogue::Catalogue;
 pub use endpoint::{EndpointSpec, Lifecycle, Selection, SinkSpec};
-pub use index::{Entry, Table};
+pub use explain::{Condition, Explained};
+pub use filter::Filter;
+pub use index::{Candidates, Entry, Table};

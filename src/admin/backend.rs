@@ -1,3 +1,4 @@
+use super::explain::{ExplainEvent, Explanation};
 use super::status::{ReloadReport, Status, TestEvent, TestReport};
 use async_trait::async_trait;
 
@@ -21,6 +22,12 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// # Errors
     /// See [`TestError`]; an attempt that failed is a [`TestReport`].
     async fn test(&self, endpoint: &str, event: TestEvent) -> Result<TestReport, TestError>;
+
+    /// Which endpoints get an event, and why the others do not. Called on a thread that may block.
+    ///
+    /// # Errors
+    /// Why it is no event of this daemon's.
+    fn explain(&self, event: &ExplainEvent) -> Result<Explanation, String>;
 
     /// All series in the text format of Prometheus. Called on a thread that may block.
     fn render_metrics(&self) -> String;

@@ -1,4 +1,5 @@
 use super::backend::{AdminBackend, TestError};
+use super::explain::explain;
 use super::guard::guard;
 use super::problem::Problem;
 use super::status::{Health, Status, TestEvent};
@@ -20,6 +21,7 @@ pub(super) fn router(backend: Arc<dyn AdminBackend>, listen: SocketAddr) -> Rout
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/explain", post(explain))
         .route("/api/v1/endpoints/{name}/test", post(test))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)

@@ -66,6 +66,10 @@ pub struct EndpointStatus {
     pub in_flight: u64,
     /// Why the last attempt that failed did.
     pub last_error: Option<String>,
+    /// Events it did not get because its filter could not tell, since the filter is in force,
+    pub filter_failures: u64,
+    /// and why not the last time.
+    pub filter_error: Option<String>,
 }
 
 /// How the store is.

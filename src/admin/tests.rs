@@ -47,6 +47,10 @@ impl AdminBackend for Fake {
         Ok(TestReport { ok: true, reason, id: delivery.id.to_string(), ..TestReport::default() })
     }
 
+    fn explain(&self, event: &crate::admin::ExplainEvent) -> Result<crate::admin::Explanation, String> {
+        crate::admin::Explanation::of(&crate::table::Table::default(), event)
+    }
+
     fn render_metrics(&self) -> String {
         "postrider_build_info{version=\"9.9.9\"} 1\n".to_owned()
     }

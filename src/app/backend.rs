@@ -1,6 +1,6 @@
 use crate::admin::{
-    AdminBackend, ConfigIssue, ConfigStatus, EndpointStatus, ReloadReport, ReloadResult, SpoolStatus, Status,
-    TestError, TestEvent, TestReport, TestTimings,
+    AdminBackend, ConfigIssue, ConfigStatus, EndpointStatus, ExplainEvent, Explanation, ReloadReport,
+    ReloadResult, SpoolStatus, Status, TestError, TestEvent, TestReport, TestTimings,
 };
 use crate::clock::{Clock, unix_ms};
 use crate::config::DaemonConfig;
@@ -84,6 +84,10 @@ impl AdminBackend for Backend {
         Ok(report(&attempt, sink.plan.destination(), &delivery.id))
     }
 
+    fn explain(&self, event: &ExplainEvent) -> Result<Explanation, String> {
+        Explanation::of(&self.router.table(), event)
+    }
+
     fn render_metrics(&self) -> String {
         self.router.directory().refresh_metrics(&*self.spool, &*self.clock);
         self.metrics.render()
@@ -115,6 +119,7 @@ impl Backend {
             .map(|(uid, observed)| {
                 let condition = Directory::condition(&*self.spool, uid, &observed, now_ms);
                 let backlog = self.spool.backlog(uid);
+                let filter = observed.shared.filter_problem();
                 let sink = table.with_uid(uid).and_then(|entry| entry.spec.sink.as_ref());
                 EndpointStatus {
                     name: observed.identity.name.to_string(),
@@ -129,12 +134,20 @@ impl Backend {
                     oldest_ms: backlog.and_then(|backlog| backlog.oldest_ms),
                     in_flight: u64::try_from(observed.shared.in_flight()).unwrap_or(u64::MAX),
                     last_error: observed.shared.problem().map(|problem| problem.reason.to_string()),
+                    filter_failures: filter.as_ref().map_or(0, |(count, _)| *count),
+                    filter_error: filter.map(|(_, problem)| problem.reason.to_string()),
                 }
             })
             .collect();
-        let listed: std::collections::HashSet<String> = endpoints.iter().map(|e| e.name.clone()).collect();
-        let resting = table.entries().iter().filter(|entry| !listed.contains(&*entry.spec.identity.name));
-        endpoints.extend(resting.map(|entry| {
+        // The same name may be listed for another account: that is another endpoint.
+        let listed: std::collections::HashSet<(&str, Option<&str>)> =
+            endpoints.iter().map(|endpoint| (endpoint.name.as_str(), endpoint.account.as_deref())).collect();
+        let is_listed = |entry: &&Entry| {
+            let identity = &entry.spec.identity;
+            listed.contains(&(&*identity.name, identity.account.as_deref()))
+        };
+        let resting: Vec<&Entry> = table.entries().iter().filter(|entry| !is_listed(entry)).collect();
+        endpoints.extend(resting.into_iter().map(|entry| {
             let state = self.spool.endpoint_state(entry.uid);
             let condition = Condition::at_rest(entry.spec.lifecycle, &state, now_ms);
             EndpointStatus {

@@ -42,6 +42,8 @@ pub(super) enum Command {
     Test(TestArgs),
     /// A local receiver that prints what arrives
     Listen(ListenArgs),
+    /// Which endpoints get an event, and why the others do not
+    Explain(ExplainArgs),
     /// How a daemon and its endpoints are
     Status,
     /// Make a daemon read its files again
@@ -232,6 +234,25 @@ pub(super) struct TestArgs {
     /// All of data, from a file or from - (stdin)
     #[arg(long, value_name = "FILE")]
     pub(super) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The event's name; without it, the whole event is read from stdin
+    #[arg(long, requires = "product")]
+    pub(super) event: Option<String>,
+    /// The product it comes from
+    #[arg(long, requires = "event")]
+    pub(super) product: Option<String>,
+    /// The customer it belongs to
+    #[arg(long, requires = "event")]
+    pub(super) account: Option<String>,
+    /// All of data, from a file or from - (stdin)
+    #[arg(long, value_name = "FILE", requires = "event")]
+    pub(super) data: Option<PathBuf>,
+    /// Ask the files whose daemon file is this, rather than a daemon
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

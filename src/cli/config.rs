@@ -49,7 +49,9 @@ pub(super) fn config(command: &ConfigCommand, sinks: &[Arc<dyn SinkFactory>]) ->
                 Err(error @ EffectiveError::NotFound(_)) => {
                     Err(Failure::new(Exit::NotFound, error.to_string()))
                 }
-                Err(error @ EffectiveError::Invalid(_)) => Err(Failure::new(Exit::Config, error.to_string())),
+                Err(error @ (EffectiveError::Invalid(_) | EffectiveError::Event(_))) => {
+                    Err(Failure::new(Exit::Config, error.to_string()))
+                }
             }
         }
     }

@@ -40,6 +40,10 @@ impl AdminBackend for Fake {
         }
     }
 
+    fn explain(&self, event: &crate::admin::ExplainEvent) -> Result<crate::admin::Explanation, String> {
+        crate::admin::Explanation::of(&crate::table::Table::default(), event)
+    }
+
     fn render_metrics(&self) -> String {
         String::new()
     }

@@ -20,6 +20,8 @@ pub struct DaemonConfig {
     pub catalogue: Catalogue,
     /// `[network]`.
     pub network: NetworkPolicy,
+    /// `[limits]`.
+    pub limits: LimitsConfig,
     /// `[reload]`.
     pub reload: ReloadConfig,
     /// `[shutdown]`.
@@ -111,6 +113,13 @@ pub struct SpoolConfig {
     pub dead_bytes: u64,
 }
 
+/// What all endpoints share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Attempts at once over all endpoints, beyond the one that every endpoint always may make.
+    pub attempts: usize,
+}
+
 /// How changes of files are treated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReloadConfig {
@@ -157,6 +166,17 @@ impl SpoolConfig {
             keep_dead: Duration::from_secs(30 * 24 * 3600),
             dead_bytes: 2 * GIB,
         }
+    }
+}
+
+impl Default for LimitsConfig {
+    /// 512 for every core, but no more than a quarter of the descriptors that the process may open: an attempt needs
+    /// one, and so do idle connections, publishers and the store.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let quarter = descriptors.map_or(usize::MAX, |most| usize::try_from(most / 4).unwrap_or(usize::MAX));
+        Self { attempts: (512 * cores).min(quarter).max(16) }
     }
 }
 

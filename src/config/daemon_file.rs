@@ -1,7 +1,9 @@
 //! The daemon's file, `postrider.toml`: all or nothing.
 
 use super::access;
-use super::daemon::{AdminConfig, DaemonConfig, IngressConfig, ReloadConfig, ShutdownConfig, SpoolConfig};
+use super::daemon::{
+    AdminConfig, DaemonConfig, IngressConfig, LimitsConfig, ReloadConfig, ShutdownConfig, SpoolConfig,
+};
 use super::delivery::delivery;
 use super::error::ConfigError;
 use super::secrets::{Resolver, SecretSource};
@@ -98,6 +100,7 @@ pub(super) fn compile(
         spool: spool(&mut file, base),
         catalogue: catalogue(&mut file),
         network: network(&mut file),
+        limits: limits(&mut file),
         reload: reload(&mut file),
         shutdown: shutdown(&mut file),
         defaults: defaults(&mut file),
@@ -243,6 +246,15 @@ fn cidr((text, span): (&str, Span), problems: &Problems) -> Option<IpNet> {
         problems.add(problems.error(span, "not a range of addresses").help(help));
     }
     range
+}
+
+fn limits(file: &mut Section<'_>) -> LimitsConfig {
+    let defaults = LimitsConfig::default();
+    let Some(mut table) = file.table("limits") else { return defaults };
+    let most = u64::try_from(defaults.attempts).unwrap_or(u64::MAX);
+    let attempts = table.integer("attempts", most, 1..=1_000_000);
+    table.finish();
+    LimitsConfig { attempts: usize::try_from(attempts).unwrap_or(defaults.attempts) }
 }
 
 fn reload(file: &mut Section<'_>) -> ReloadConfig {

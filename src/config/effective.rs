@@ -66,7 +66,8 @@ pub fn effective(loader: &Loader, name: &str) -> Result<Effective, ConfigErrors>
     }
     let mut resolver = loader.resolver();
     for entry in root.entries() {
-        let known = ENDPOINT.iter().chain(DELIVERY).any(|key| key.path.split('.').next() == Some(&entry.key));
+        let first = |key: &Key| key.path.split('.').next().map(|first| first.trim_end_matches("[]"));
+        let known = ENDPOINT.iter().chain(DELIVERY).any(|key| first(key) == Some(&entry.key));
         if !known {
             let mut sink =
                 SinkValues { text: &text, problems: &own, resolver: &mut resolver, values: &mut values };
@@ -95,7 +96,12 @@ fn written(key: &Key, root: &Node, problems: &Problems, text: &str) -> Option<Ef
 
 fn by_default(key: &Key) -> Option<EffectiveValue> {
     let (value, origin) = (key.default.to_owned(), "default".to_owned());
-    (!key.default.is_empty()).then(|| EffectiveValue { key: key.path.to_owned(), value, origin })
+    // What a list of tables has without one is nobody's value.
+    (!key.default.is_empty() && !key.path.contains("[]")).then(|| EffectiveValue {
+        key: key.path.to_owned(),
+        value,
+        origin,
+    })
 }
 
 struct SinkValues<'a, 'b> {

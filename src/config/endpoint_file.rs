@@ -3,6 +3,7 @@
 use super::daemon::DaemonConfig;
 use super::delivery::delivery;
 use super::error::ConfigError;
+use super::filter::{self, EndpointTest};
 use super::secrets::{Resolver, SecretSource};
 use super::section::Section;
 use super::sink_table;
@@ -11,7 +12,7 @@ use super::tree::{self, Entry, Item, Node};
 use crate::ids::Identity;
 use crate::policy::DeliverySettings;
 use crate::sinks::Sinks;
-use crate::table::{EndpointSpec, Lifecycle, Selection, SinkSpec};
+use crate::table::{EndpointSpec, Filter, Lifecycle, Selection, SinkSpec};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ struct EndpointFile<'a> {
     lifecycle: Lifecycle,
     events: Selection,
     products: Selection,
+    filter: Option<Arc<Filter>>,
+    tests: Vec<EndpointTest>,
     account: Option<Arc<str>>,
     delivery: DeliverySettings,
     sink: Option<&'a Entry>,
@@ -62,19 +65,23 @@ pub fn compile_endpoint(
     let draft = valid.lifecycle == Lifecycle::Draft;
     let mut resolver = Resolver::new(context.secrets, context.base).lenient(draft);
     let sink = valid.sink.and_then(|entry| sink(entry, draft, context, &mut resolver, &problems));
-    let errors = problems.take();
-    let result = if errors.is_empty() {
-        Ok(EndpointSpec {
+    let mut errors = problems.take();
+    let mut result = None;
+    if errors.is_empty() {
+        let spec = EndpointSpec {
             identity: Identity { name: name.clone(), account: valid.account },
             lifecycle: valid.lifecycle,
             events: valid.events,
             products: valid.products,
+            filter: valid.filter,
             delivery: valid.delivery,
             sink,
-        })
-    } else {
-        Err(errors)
-    };
+        };
+        filter::run(&valid.tests, &spec, &problems);
+        errors = problems.take();
+        result = Some(spec).filter(|_| errors.is_empty());
+    }
+    let result = result.ok_or(errors);
     CompiledEndpoint { result, secret_files: resolver.files }
 }
 
@@ -88,14 +95,16 @@ fn validate<'a>(root: &'a Node, context: Context<'_>, problems: &'a Problems) ->
         lifecycle,
         events: selection(&mut file, "events", &catalogue.events, draft),
         products: selection(&mut file, "products", &catalogue.products, draft),
+        filter: filter::filter(&mut file),
+        tests: filter::tests(&mut file, catalogue),
         account: account(&mut file, catalogue.accounts_required && !draft),
         delivery: delivery(&mut file, &context.daemon.defaults),
         sink: sink_entry(&mut file, context.sinks, draft),
     };
     let kinds: Vec<&'static str> = context.sinks.kinds().collect();
     for entry in file.others().filter(|entry| !kinds.contains(&entry.key.as_str())) {
-        let mut known = vec!["state", "events", "products", "account", "timeout", "connect_timeout"];
-        known.extend(["concurrency", "ordering", "rate", "retry", "breaker"]);
+        let mut known = vec!["state", "events", "products", "filter", "account", "test", "timeout"];
+        known.extend(["connect_timeout", "concurrency", "ordering", "rate", "retry", "breaker"]);
         known.extend(&kinds);
         file.unknown(entry.key_span.clone(), &format!("unknown key {:?}", entry.key), &entry.key, &known);
     }

@@ -27,6 +27,10 @@ pub(super) enum Kind {
     Texts,
     /// A list of strings, or `"all"`.
     TextsOrAll,
+    /// A table of anything.
+    Table,
+    /// `true` or `false`.
+    Truth,
     /// A string, or `{ file }`, `{ env }` or `{ credential }`.
     Secret,
 }
@@ -141,6 +145,12 @@ pub(super) const DAEMON: &[Key] = &[
     live("network.exception[].endpoint", Kind::Text, "", "One endpoint"),
     live("network.exception[].cidr", Kind::Text, "", "that may reach this range."),
     live(
+        "limits.attempts",
+        Kind::Integer(1, 1_000_000),
+        "",
+        "Attempts at once over all endpoints, beyond the one that each may always make. Without it, 512 for every core, at most a quarter of the descriptors.",
+    ),
+    live(
         "reload.removed_grace",
         Kind::Duration,
         "\"1h\"",
@@ -160,6 +170,22 @@ pub(super) const ENDPOINT: &[Key] = &[
     live("events", Kind::TextsOrAll, "", "Which events it gets. Required, but for a draft."),
     live("products", Kind::TextsOrAll, "", "Of which products. Required, but for a draft."),
     live("account", Kind::Text, "", "Of which account; without it, or \"*\", every one."),
+    live(
+        "filter",
+        Kind::Text,
+        "",
+        "And of those only the ones for which this expression over event, product, account and data holds.",
+    ),
+    live("test[].event", Kind::Text, "", "An event that the endpoint must or must not get: its name,"),
+    live("test[].product", Kind::Text, "", "its product,"),
+    live("test[].account", Kind::Text, "", "its account, if it has one,"),
+    live("test[].data", Kind::Table, "{}", "and its data."),
+    live(
+        "test[].matches",
+        Kind::Truth,
+        "",
+        "Whether the endpoint gets it. A file whose test fails is invalid.",
+    ),
 ];
 
 /// The keys of `[defaults]`, which every endpoint file may say for itself.

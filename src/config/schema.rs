@@ -101,6 +101,8 @@ fn leaf(key: &Key) -> Value {
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Texts => texts(),
         Kind::TextsOrAll => json!({ "anyOf": [{ "const": "all" }, texts()] }),
+        Kind::Table => json!({ "type": "object" }),
+        Kind::Truth => json!({ "type": "boolean" }),
         Kind::Secret => json!({ "anyOf": [{ "type": "string" }, reference()] }),
     }
     .as_object()
@@ -177,6 +179,8 @@ fn takes(kind: Kind) -> String {
         Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Kind::Texts => "list of strings".to_owned(),
         Kind::TextsOrAll => "list of strings, or `\"all\"`".to_owned(),
+        Kind::Table => "table".to_owned(),
+        Kind::Truth => "`true`, `false`".to_owned(),
         Kind::Secret => "secret".to_owned(),
     }
 }
@@ -206,9 +210,26 @@ What `[defaults]` says, every endpoint inherits, key by key; a list replaces the
 same keys stand at the top: `timeout = \"5s\"`, `[retry]`, `[breaker]`.
 ";
 
-const ENDPOINTS: &str = "
+const ENDPOINTS: &str = r#"
 The endpoint is named after its file: lower-case letters, digits, dots, hyphens and underscores, at most 63, the
 first a letter or a digit. Files that do not end in `.toml`, hidden files and what editors leave behind are ignored.
 Beside these keys a file has exactly one table named after a sink, `[http]` for example, that the sink's plugin reads
 and checks; secrets may stand anywhere in it.
-";
+
+A **filter** is an expression of the [Common Expression Language](https://cel.dev) over `event`, `product`, `account`
+(null where an event has none) and `data`:
+```toml
+filter = 'data.status == "failed" && has(data.details.code) && data.details.code >= 500'
+
+[[test]]
+event = "failed"
+product = "campaigns"
+data = { status = "failed", details = { code = 503 } }
+matches = true
+```
+It may call `size`, `contains`, `startsWith`, `endsWith`, `int`, `uint`, `double`, `string`, `bool`, `type` and the
+macros `has`, `all`, `exists`, `exists_one`, `map` and `filter`, and has at most 2 KiB, 1,000 parts and 32 levels. One
+evaluation may take 10,000 steps and 25 ms of a processor. An event for which the filter fails (a member is missing, a type does not
+fit) or takes longer is not delivered; it is counted in `postrider_filter_failures_total` and shown in the endpoint's
+status. `postrider explain` says for an event which endpoints get it, and why the others do not.
+"#;

@@ -119,6 +119,15 @@ impl<'a> Section<'a> {
         Some(texts)
     }
 
+    /// `true` or `false`, with its place.
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<(bool, Span)> {
+        let entry = self.entry(key)?;
+        match entry.node.item {
+            Item::Boolean(truth) => Some((truth, entry.node.span.clone())),
+            _ => self.wrong(&entry.node, "true or false"),
+        }
+    }
+
     /// One of some words.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
         let (text, span) = self.string(key)?;

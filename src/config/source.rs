@@ -38,6 +38,11 @@ impl Problems {
         problems
     }
 
+    /// These bytes of the file.
+    pub(super) fn slice(&self, span: &Span) -> &str {
+        self.text.get(span.clone()).unwrap_or_default()
+    }
+
     /// Something is wrong with these bytes.
     pub(super) fn at(&self, span: Span, message: impl Into<String>) {
         self.add(self.error(span, message));

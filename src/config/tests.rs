@@ -65,7 +65,7 @@ fn the_table_of_keys_names_the_defaults_that_hold() {
 fn the_table_of_keys_is_exactly_what_the_readers_ask_for() {
     let text = "[[ingress.publisher]]\nname='a'\nbasic={username='u',password='p'}\n[[ingress.publisher]]\nname='b'\n\
                 bearer='t'\n[[admin.login]]\nusername='u'\npassword='p'\n[[network.exception]]\nendpoint='a'\n\
-                cidr='10.0.0.0/8'\n[spool]\n[catalogue]\n[reload]\n[shutdown]\n[defaults.retry]\n[defaults.breaker]\n";
+                cidr='10.0.0.0/8'\n[spool]\n[catalogue]\n[limits]\n[reload]\n[shutdown]\n[defaults.retry]\n[defaults.breaker]\n";
     let problems = source::Problems::new("f".into(), text.into());
     let root = tree::parse(text, &problems).expect("TOML");
     let secrets = FakeSecrets::default();
@@ -104,7 +104,8 @@ fn the_schema_lists_every_key_with_its_default() {
     assert_eq!(item["properties"]["rate"]["type"], "string");
     let schema = super::schema(FileKind::Endpoint, &sinks());
     for key in ENDPOINT {
-        assert!(schema["properties"][key.path].is_object(), "{}", key.path);
+        let pointer = format!("/properties/{}", key.path.replace("[].", "/items/properties/"));
+        assert!(schema.pointer(&pointer).is_some_and(serde_json::Value::is_object), "{}", key.path);
     }
     assert!(schema["properties"]["http"].is_object());
 }
@@ -305,4 +306,5 @@ fn endpoint_names_are_the_ones_that_fit_everywhere() {
     }
 }
 
+mod filter;
 mod folder;

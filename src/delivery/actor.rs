@@ -1,11 +1,11 @@
 use super::attempt::Attempt;
 use super::hold::Hold;
-use super::{Condition, EndpointShared};
+use super::{AttemptLimit, Condition, EndpointShared};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::ids::{EndpointUid, Generation, Seq};
 use crate::metrics::EndpointMetrics;
-use crate::policy::{Breaker, TokenBucket, Window};
+use crate::policy::{Breaker, SlowStart, TokenBucket, Window};
 use crate::spool::{
     EndpointState as Remembered, Lease, Parked, Pending, Spool, SpoolError, StoredEvent, Wake,
 };
@@ -43,6 +43,8 @@ pub struct EndpointArgs {
     pub metrics: EndpointMetrics,
     /// What others see of it.
     pub shared: Arc<EndpointShared>,
+    /// What all endpoints share.
+    pub limit: Arc<AttemptLimit>,
     /// Tracks the attempts of this incarnation.
     pub attempts: TaskTracker,
     /// The attempts of the one before, which must have ended before anything is read.
@@ -131,6 +133,7 @@ pub struct EndpointState {
     /// Bytes of the bodies in `held`.
     pub(super) held_bytes: usize,
     pub(super) breaker: Breaker,
+    pub(super) slow_start: SlowStart,
     pub(super) rate: Option<TokenBucket>,
     pub(super) hold: Hold,
     /// The last delivery that was taken in; the next to read is after it.
@@ -167,6 +170,7 @@ impl Actor for EndpointActor {
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let mut state = EndpointState::new(args);
+        state.note_pause();
         state.boot(&myself);
         state.build_sink(&myself);
         Ok(state)
@@ -231,6 +235,7 @@ impl EndpointState {
             bodiless: 0,
             held_bytes: 0,
             breaker: Breaker::new(settings.breaker.clone()),
+            slow_start: SlowStart::new(),
             rate: settings.rate.map(|rate| TokenBucket::new(rate, now)),
             hold: Hold::new(&args.spec, &remembered, args.removed, now, crate::clock::unix_ms(&*args.clock)),
             remembered,

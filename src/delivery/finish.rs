@@ -1,7 +1,7 @@
 use super::actor::EndpointState;
 use super::attempt::Attempt;
 use crate::ids::Seq;
-use crate::policy::Probe;
+use crate::policy::{Probe, Transition};
 use crate::spool::{DeadReason, HistoryNote, Parked, Settlement};
 use postrider_sink::{FailureClass, Verdict, Wait};
 use std::sync::Arc;
@@ -85,6 +85,13 @@ impl EndpointState {
         } else {
             counted.and_then(|success| self.breaker.record(success, now))
         };
+        let concurrency = self.args.spec.delivery.concurrency.get();
+        match (transition, counted) {
+            (Some(Transition::Closed), _) => self.slow_start.restart(),
+            (_, Some(true)) if !probe => self.slow_start.succeeded(concurrency),
+            (_, Some(false)) => self.slow_start.failed(concurrency),
+            _ => {}
+        }
         self.count(transition);
     }
 
@@ -113,8 +120,10 @@ impl EndpointState {
     }
 
     fn retry(&mut self, seq: Seq, wait: Wait, attempt: &Attempt) {
-        let Some(held) = self.held.get_mut(&seq) else { return };
+        let Some(held) = self.held.get(&seq) else { return };
         let Some(event) = held.event.clone() else { return };
+        let age = self.age(event.accepted_ms);
+        let Some(held) = self.held.get_mut(&seq) else { return };
         let retry = &self.args.spec.delivery.retry;
         let attempts = held.attempts + 1;
         let Some(scheduled) = retry.wait_after(attempts, self.args.chance.draw()) else {
@@ -127,7 +136,6 @@ impl EndpointState {
         };
         let now_ms = crate::clock::unix_ms(&*self.args.clock);
         // At the latest when it is too old: then it is looked at once more, and is dead.
-        let age = Duration::from_millis(now_ms.saturating_sub(event.accepted_ms));
         let left = retry.max_age.saturating_sub(age) + Duration::from_millis(1);
         let wait = scheduled.max(asked).min(left);
         let due_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));

@@ -108,6 +108,7 @@ impl EndpointState {
         let spec = Arc::clone(&self.args.spec);
         let (was, is) = (&old.delivery, &spec.delivery);
         self.hold.lifecycle = spec.lifecycle;
+        self.note_pause();
         self.hold.blocked_until = None;
         self.window.reorder(is.ordering);
         self.breaker.reconfigure(is.breaker.clone());
@@ -151,6 +152,7 @@ impl EndpointState {
         self.hold.wait_until = None;
         self.hold.blocked_until = None;
         let transition = self.breaker.reset();
+        self.slow_start.restart();
         self.count(transition);
         if self.remembered.suspended.is_some() || self.remembered.wait_until_ms.is_some() {
             self.remembered = Remembered { suspended: None, wait_until_ms: None, ..self.remembered };
@@ -158,8 +160,25 @@ impl EndpointState {
         }
     }
 
+    /// While a person has paused it, its deliveries do not grow old.
+    pub(super) fn note_pause(&mut self) {
+        let paused = self.args.spec.lifecycle == Lifecycle::Paused;
+        if self.remembered.pauses.set(paused, crate::clock::unix_ms(&*self.args.clock)) {
+            self.remember();
+        }
+    }
+
+    /// How old a delivery is as far as `max_age` goes.
+    pub(super) fn age(&self, accepted_ms: u64) -> Duration {
+        let now_ms = crate::clock::unix_ms(&*self.args.clock);
+        Duration::from_millis(self.remembered.pauses.age_ms(accepted_ms, now_ms))
+    }
+
     pub(super) fn remember(&self) {
-        self.args.spool.put_endpoint_state(self.args.uid, self.remembered);
+        // Whether its file is missing is the router's to say, and may have changed since.
+        let removed_ms = self.args.spool.endpoint_state(self.args.uid).removed_ms;
+        let remembered = Remembered { removed_ms, ..self.remembered };
+        self.args.spool.put_endpoint_state(self.args.uid, remembered);
     }
 
     pub(super) fn count(&self, transition: Option<Transition>) {

@@ -1,3 +1,4 @@
+use super::AttemptPermit;
 use super::actor::{EndpointMessage, EndpointState};
 use super::attempt::{attempt, delivery};
 use super::hold::Gate;
@@ -41,7 +42,10 @@ impl EndpointState {
             let most = match self.hold.gate(now) {
                 Gate::Shut(until) => return until.into_iter().collect(),
                 Gate::OneAtATime => 1,
-                Gate::Open => self.breaker.slots(self.args.spec.delivery.concurrency.get()),
+                Gate::Open => {
+                    let concurrency = self.args.spec.delivery.concurrency.get();
+                    self.breaker.slots(concurrency).min(self.slow_start.slots(concurrency))
+                }
             };
             if self.window.in_flight() >= most || !self.may_be_repeated() {
                 return Vec::new();
@@ -51,14 +55,20 @@ impl EndpointState {
             if self.expire(seq) {
                 continue;
             }
+            // The first one is everybody's; what more there is, all share.
+            let own = self.window.in_flight();
+            let permit = if own == 0 { None } else { self.args.limit.take(own) };
+            if own > 0 && permit.is_none() {
+                return Vec::new();
+            }
             if let Some(Err(wait)) = self.rate.as_mut().map(|rate| rate.take(now, 1)) {
                 return vec![now + wait];
             }
             let (admission, transition) = self.breaker.admit(now);
             self.count(transition);
             match admission {
-                Admission::Go => self.start(myself, seq, false),
-                Admission::Probe => self.start(myself, seq, true),
+                Admission::Go => self.start(myself, seq, false, permit),
+                Admission::Probe => self.start(myself, seq, true, permit),
                 Admission::Until(until) => return vec![until],
                 Admission::Probing => return Vec::new(),
             }
@@ -94,8 +104,7 @@ impl EndpointState {
     fn expire(&mut self, seq: Seq) -> bool {
         let Some(held) = self.held.get(&seq) else { return false };
         let Some(event) = &held.event else { return false };
-        let age = crate::clock::unix_ms(&*self.args.clock).saturating_sub(event.accepted_ms);
-        if Duration::from_millis(age) <= self.args.spec.delivery.retry.max_age {
+        if self.age(event.accepted_ms) <= self.args.spec.delivery.retry.max_age {
             return false;
         }
         self.window.start(seq);
@@ -103,7 +112,13 @@ impl EndpointState {
         true
     }
 
-    fn start(&mut self, myself: &ActorRef<EndpointMessage>, seq: Seq, probe: bool) {
+    fn start(
+        &mut self,
+        myself: &ActorRef<EndpointMessage>,
+        seq: Seq,
+        probe: bool,
+        permit: Option<AttemptPermit>,
+    ) {
         let (Some(sink), Some(held)) = (self.sink.clone(), self.held.get(&seq)) else { return };
         let Some(event) = held.event.as_ref() else { return };
         let sending = delivery(event, held.attempts + 1, &*self.args.chance);
@@ -113,7 +128,7 @@ impl EndpointState {
         let tracked = self.args.attempts.token();
         self.tasks.spawn(async move {
             let attempt = attempt(&*sink, &sending, deadline, &*clock).await;
-            drop(tracked);
+            drop((tracked, permit));
             drop(myself.cast(EndpointMessage::AttemptFinished { seq, probe, revision, attempt }));
         });
     }

@@ -12,6 +12,8 @@ pub struct EndpointShared {
     mailbox: AtomicUsize,
     missed: AtomicU64,
     problem: Mutex<Option<Problem>>,
+    filter_failures: AtomicU64,
+    filter_problem: Mutex<Option<Problem>>,
 }
 
 /// What went wrong last.
@@ -126,6 +128,25 @@ impl EndpointShared {
     /// Something went wrong, or (none) went well again.
     pub fn set_problem(&self, problem: Option<Problem>) {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// How often its filter could not tell, and why the last time.
+    #[must_use]
+    pub fn filter_problem(&self) -> Option<(u64, Problem)> {
+        let problem = self.filter_problem.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some((self.filter_failures.load(Ordering::Relaxed), problem))
+    }
+
+    /// Its filter could not tell.
+    pub fn filter_failed(&self, problem: Problem) {
+        self.filter_failures.fetch_add(1, Ordering::Relaxed);
+        *self.filter_problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    }
+
+    /// It has another filter: what the one before could not tell is past.
+    pub fn forget_filter_problem(&self) {
+        self.filter_failures.store(0, Ordering::Relaxed);
+        *self.filter_problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Deliveries that are in the mailbox with their bodies.

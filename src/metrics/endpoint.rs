@@ -15,6 +15,7 @@ pub struct EndpointMetrics {
     attempt_duration: Histogram,
     age: Histogram,
     retries: Counter,
+    filter_failures: [(&'static str, Counter); 2],
     ready: Gauge,
     parked: Gauge,
     oldest: Gauge,
@@ -39,6 +40,8 @@ impl EndpointMetrics {
             attempt_duration: metrics.histogram(names::ATTEMPT_DURATION, for_histograms),
             age: metrics.histogram(names::DELIVERY_AGE, for_histograms),
             retries: metrics.counter(names::RETRIES_SCHEDULED, own),
+            filter_failures: names::FILTER_FAILURE_REASONS
+                .map(|reason| counter(names::FILTER_FAILURES, "reason", reason)),
             ready: pending("ready"),
             parked: pending("parked"),
             oldest: metrics.gauge(names::OLDEST_PENDING, own),
@@ -82,6 +85,11 @@ impl EndpointMetrics {
     /// A delivery was parked for another attempt.
     pub fn retry_scheduled(&self) {
         self.retries.increment(1);
+    }
+
+    /// Its filter could not tell, for a reason of [`names::FILTER_FAILURE_REASONS`].
+    pub fn filter_failed(&self, reason: &str) {
+        increment(&self.filter_failures, reason, 1);
     }
 
     /// How many wait, and since when the oldest (seconds since the Unix epoch).

@@ -51,6 +51,7 @@ families! {
     ENDPOINT_STATE Gauge "postrider_endpoint_state" "1 for the state the endpoint is in, 0 for the others.";
     EVENTS_RECEIVED Counter "postrider_events_received_total" "Events that publishers posted, by result; unknown where it was refused.";
     EVENTS_UNMATCHED Counter "postrider_events_unmatched_total" "Accepted events that no endpoint wanted.";
+    FILTER_FAILURES Counter "postrider_filter_failures_total" "Events that were not delivered because the endpoint's filter could not tell: it failed, or took too long.";
     INGEST_DURATION Histogram "postrider_ingest_duration_seconds" "From the head of a publisher's request to its answer.";
     OLDEST_PENDING Gauge "postrider_oldest_pending_timestamp_seconds" "When the oldest delivery that waits was accepted; 0 if none waits.";
     PLUGIN_UP Gauge "postrider_plugin_up" "Whether a plugin works.";
@@ -66,6 +67,9 @@ pub const DELIVERY_RESULTS: [&str; 7] =
 
 /// Values of `result` of [`ATTEMPTS`].
 pub const ATTEMPT_RESULTS: [&str; 7] = ["ok", "http_error", "timeout", "dns", "connect", "tls", "sink_error"];
+
+/// Values of `reason` of [`FILTER_FAILURES`].
+pub const FILTER_FAILURE_REASONS: [&str; 2] = ["error", "limit"];
 
 /// Values of `state` of [`ENDPOINT_STATE`].
 pub const ENDPOINT_STATES: [&str; 10] =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 ///
 /// Closed, it counts: so many failures in a row open it, or a share of the attempts within a window. Open, it lets
 /// nothing through until its wait is over, then one probe at a time. A failed probe doubles the wait; enough
-/// successful ones close it, with few slots at first that grow with every success.
+/// successful ones close it. How many slots it then has to earn again is [`SlowStart`](super::SlowStart)'s business.
 ///
 /// The window is kept as exact counts in [`SLICES`] slices of time: an average would need many attempts to forget
 /// one bad minute, and the minimum number of attempts could not be exact.
@@ -18,16 +18,10 @@ pub struct Breaker {
     window: VecDeque<Slice>,
     /// Opened so often without having closed in between.
     opened: u32,
-    /// Slots while it recovers; none: no limit of the breaker's.
-    ramp: Option<usize>,
 }
 
 /// Slices the window is counted in: attempts leave it one slice at a time, so it is exact within a tenth.
 const SLICES: u32 = 10;
-/// Slots right after it closed.
-const FIRST_SLOTS: usize = 2;
-/// A ramp that reached this many slots is over: no endpoint may have more attempts at once.
-const MOST_SLOTS: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -88,14 +82,7 @@ impl Breaker {
     /// A closed one.
     #[must_use]
     pub const fn new(settings: BreakerSettings) -> Self {
-        Self {
-            settings,
-            phase: Phase::Closed,
-            failures_in_row: 0,
-            window: VecDeque::new(),
-            opened: 0,
-            ramp: None,
-        }
+        Self { settings, phase: Phase::Closed, failures_in_row: 0, window: VecDeque::new(), opened: 0 }
     }
 
     /// Goes on with other settings; an open wait stays as it is.
@@ -111,9 +98,9 @@ impl Breaker {
 
     /// Attempts at once that it allows of `concurrency`.
     #[must_use]
-    pub fn slots(&self, concurrency: usize) -> usize {
+    pub const fn slots(&self, concurrency: usize) -> usize {
         match self.phase {
-            Phase::Closed => self.ramp.map_or(concurrency, |ramp| ramp.min(concurrency)),
+            Phase::Closed => concurrency,
             Phase::Open { .. } | Phase::HalfOpen { .. } => 1,
         }
     }
@@ -144,7 +131,6 @@ impl Breaker {
         if success {
             self.failures_in_row = 0;
             self.opened = 0;
-            self.ramp = self.ramp.map(|slots| slots + 1).filter(|slots| *slots < MOST_SLOTS);
             return None;
         }
         self.failures_in_row += 1;
@@ -186,7 +172,6 @@ impl Breaker {
         self.phase = Phase::Closed;
         self.failures_in_row = 0;
         self.window.clear();
-        self.ramp = Some(FIRST_SLOTS);
     }
 
     fn open(&mut self, now: Instant) -> Transition {

@@ -104,8 +104,9 @@ fn dropped(
         old.iter().filter(|name| !new.contains(name)).cloned().collect()
     };
     let (events, products) = (gone(&old.events, &new.events), gone(&old.products, &new.products));
+    let accounts = unnamed(loader, running, next, file, texts);
     if events.is_empty() && products.is_empty() {
-        return Vec::new();
+        return accounts;
     }
     // What the files say now counts, even where it is not in force yet: both may have been edited together.
     let mut either = next.clone();
@@ -129,7 +130,35 @@ fn dropped(
     };
     let events = events.iter().filter_map(|name| report("events", name, |spec| &spec.events));
     let products = products.iter().filter_map(|name| report("products", name, |spec| &spec.products));
-    events.chain(products).collect()
+    events.chain(products).chain(accounts).collect()
+}
+
+/// The endpoints that name no account although the next catalogue asks for one, in one error.
+fn unnamed(
+    loader: &Loader,
+    running: &Running,
+    next: &DaemonConfig,
+    file: &DaemonFile,
+    texts: &[EndpointText],
+) -> Vec<ConfigError> {
+    if running.daemon.catalogue.accounts_required || !next.catalogue.accounts_required {
+        return Vec::new();
+    }
+    let mut lenient = next.clone();
+    lenient.catalogue.accounts_required = false;
+    // Valid without the rule, and not with it: that is who names none.
+    let fits = |text: &EndpointText, config: &DaemonConfig| loader.endpoint(text, config).result.is_ok();
+    let users: Vec<&str> = texts
+        .iter()
+        .filter(|text| fits(text, &lenient) && !fits(text, next))
+        .map(|text| &*text.name)
+        .collect();
+    if users.is_empty() {
+        return Vec::new();
+    }
+    let message = format!("accounts cannot be required yet: none is named by {}", users.join(", "));
+    let help = "Write account = \"NAME\", or account = \"*\" for all, into those endpoints' files first.";
+    vec![file.error_at(&["catalogue", "accounts"], &message).help(help)]
 }
 
 impl Running {

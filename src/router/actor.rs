@@ -1,13 +1,16 @@
 use super::children::Children;
 use super::directory::Directory;
+use super::filters::{Filters, Judged};
 use super::handle::Submission;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::DaemonConfig;
+use crate::delivery::{AttemptLimit, Problem};
 use crate::ids::{EndpointUid, Generation};
 use crate::metrics::Metrics;
 use crate::net::Network;
 use crate::spool::{Append, Spool, SpoolEvent};
+use crate::table::filter::FilterFailure;
 use crate::table::{Entry, Table};
 use arc_swap::ArcSwap;
 use metrics::Counter;
@@ -49,6 +52,13 @@ pub struct RouterDeps {
 pub enum RouterMessage {
     /// Events came in.
     Submit(Submission),
+    /// Filters were asked about these events.
+    SubmitJudged {
+        /// The events.
+        submission: Submission,
+        /// What the filters said.
+        judged: Box<Judged>,
+    },
     /// The spool says something by itself.
     Spool(SpoolEvent),
     /// Another configuration is to be put in force.
@@ -106,6 +116,8 @@ pub(super) struct RouterState {
     pub(super) generation: Generation,
     pub(super) removed_grace: Duration,
     pub(super) restarts: Counter,
+    pub(super) filters: Filters,
+    pub(super) limit: Arc<AttemptLimit>,
     pub(super) draining: Option<oneshot::Sender<()>>,
     pub(super) stopping: bool,
 }
@@ -127,6 +139,8 @@ impl Actor for RouterActor {
             generation: Generation(0),
             removed_grace: Duration::from_secs(3600),
             restarts,
+            filters: Filters::default(),
+            limit: Arc::new(AttemptLimit::new(crate::config::LimitsConfig::default().attempts)),
             draining: None,
             stopping: false,
         })
@@ -139,7 +153,10 @@ impl Actor for RouterActor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RouterMessage::Submit(submission) => state.submit(submission),
+            RouterMessage::Submit(submission) => state.submit(&myself, submission, None),
+            RouterMessage::SubmitJudged { submission, judged } => {
+                state.submit(&myself, submission, Some(*judged));
+            }
             RouterMessage::Spool(event) => state.on_spool(&myself, event).await,
             RouterMessage::Publish { daemon, entries, invalid, reply } => {
                 state.publish(&myself, &daemon, entries, &invalid).await;
@@ -183,15 +200,45 @@ impl RouterState {
         self.deps.clock.now()
     }
 
-    fn submit(&self, submission: Submission) {
+    /// Matches the events by the table in force and hands them to the spool; those that filters must be asked about
+    /// go there first, and again when the table has changed in between.
+    fn submit(
+        &mut self,
+        myself: &ActorRef<RouterMessage>,
+        mut submission: Submission,
+        judged: Option<Judged>,
+    ) {
         let table = self.deps.table.load();
-        let Submission { mut events, reply, permit } = submission;
-        for event in &mut events {
+        let mut judged = judged.filter(|judged| judged.generation == table.generation);
+        for (index, event) in submission.events.iter_mut().enumerate() {
             event.generation = table.generation;
-            let matching = table.matching(&event.event, &event.product, event.account.as_deref());
-            event.targets = matching.map(|entry| entry.uid).collect();
+            let candidates = table.candidates(&event.event, &event.product, event.account.as_deref());
+            if !candidates.filtered() {
+                event.targets = candidates.iter().map(|entry| entry.uid).collect();
+                continue;
+            }
+            let Some(judged) = &mut judged else {
+                return self.filters.judge(myself, Arc::clone(&table), submission);
+            };
+            event.targets = judged.targets.get_mut(index).and_then(Option::take).unwrap_or_default();
         }
+        drop(table);
+        let Submission { events, reply, permit } = submission;
         self.deps.spool.append(Append { events, reply, permit });
+        for (uid, failure) in judged.into_iter().flat_map(|judged| judged.failures) {
+            self.filter_failed(uid, failure);
+        }
+    }
+
+    /// A filter could not tell, so that an event was not delivered: that must not go unseen.
+    fn filter_failed(&mut self, uid: EndpointUid, failure: FilterFailure) {
+        self.adopt(uid);
+        let now_ms = crate::clock::unix_ms(&*self.deps.clock);
+        let Some(child) = self.children.get(uid) else { return };
+        child.metrics.filter_failed(failure.kind.as_str());
+        let name = &child.spec.identity.name;
+        tracing::debug!(endpoint = %name, reason = %failure.reason, "its filter could not tell: not delivered");
+        child.shared.filter_failed(Problem { at_ms: now_ms, reason: failure.reason });
     }
 
     async fn on_spool(&mut self, myself: &ActorRef<RouterMessage>, event: SpoolEvent) {

@@ -173,6 +173,7 @@ impl RouterState {
             chance: Arc::clone(&self.deps.chance),
             metrics: child.metrics.clone(),
             shared: Arc::clone(&child.shared),
+            limit: Arc::clone(&self.limit),
             attempts: attempts.clone(),
             previous: child.previous.replace(attempts.clone()),
             retire: Arc::new(move |uid, seen| drop(router.cast(RouterMessage::AskRetire { uid, seen }))),
@@ -302,6 +303,7 @@ pub(super) fn orphan(identity: crate::ids::Identity) -> Arc<EndpointSpec> {
         lifecycle: Lifecycle::Draft,
         events: crate::table::Selection::Some(Vec::new()),
         products: crate::table::Selection::Some(Vec::new()),
+        filter: None,
         delivery: crate::policy::DeliverySettings::default(),
         sink: None,
     })

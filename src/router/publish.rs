@@ -24,6 +24,7 @@ impl RouterState {
     ) {
         self.generation = Generation(self.generation.0 + 1);
         self.removed_grace = daemon.reload.removed_grace;
+        self.limit.set(daemon.limits.attempts);
         self.deps.network.set_policy(daemon.network.clone());
         let table = Arc::new(Table::new(self.generation, daemon.catalogue.clone(), entries));
         self.deps.table.store(Arc::clone(&table));
@@ -65,6 +66,9 @@ impl RouterState {
         let Some(child) = self.children.get_mut(uid) else { return };
         let returned = child.removed_ms.take().is_some();
         let changed = child.spec != entry.spec;
+        if child.spec.filter != entry.spec.filter {
+            child.shared.forget_filter_problem();
+        }
         child.spec = Arc::clone(&entry.spec);
         if changed {
             child.forgive();

@@ -51,6 +51,7 @@ struct House {
     router: RouterHandle,
     spool: Arc<EmbeddedSpool>,
     metrics: Metrics,
+    daemon: Arc<DaemonConfig>,
     seen: mpsc::UnboundedReceiver<(&'static str, String)>,
     _folder: tempfile::TempDir,
 }
@@ -96,6 +97,7 @@ async fn house(names: &[&'static str]) -> House {
             lifecycle: Lifecycle::Active,
             events: Selection::All,
             products: Selection::All,
+            filter: None,
             delivery,
             sink: Some(SinkSpec {
                 kind: "tell".into(),
@@ -111,13 +113,15 @@ async fn house(names: &[&'static str]) -> House {
         spool: SpoolConfig::at(folder.path().join("data")),
         catalogue: Catalogue::default(),
         network: NetworkPolicy::default(),
+        limits: crate::config::LimitsConfig::default(),
         reload: ReloadConfig::default(),
         shutdown: ShutdownConfig::default(),
         defaults: DeliverySettings::default(),
     });
     let endpoints = names.iter().map(|name| spec(name)).collect();
-    router.publish(Publication { daemon, endpoints, invalid: Vec::new() }).await.unwrap();
-    House { router, spool, metrics, seen, _folder: folder }
+    let publication = Publication { daemon: Arc::clone(&daemon), endpoints, invalid: Vec::new() };
+    router.publish(publication).await.unwrap();
+    House { router, spool, metrics, daemon, seen, _folder: folder }
 }
 
 impl House {
@@ -189,5 +193,94 @@ async fn a_sink_that_panics_has_failed_one_attempt() {
     let text = house.metrics.render();
     assert!(text.contains("postrider_attempts_total{endpoint=\"acme\",result=\"sink_error\"} 1"), "{text}");
     assert!(text.contains("postrider_actor_restarts_total{actor=\"endpoint\"} 0"), "{text}");
+    house.stop().await;
+}
+
+/// Counts the attempts that run at once, each for a moment.
+struct Crowd {
+    now: std::sync::atomic::AtomicUsize,
+    most: std::sync::atomic::AtomicUsize,
+    done: std::sync::atomic::AtomicUsize,
+}
+
+struct OneOfCrowd(Arc<Crowd>);
+
+#[async_trait]
+impl SinkPlan for OneOfCrowd {
+    fn destination(&self) -> String {
+        "a crowd".to_owned()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        1
+    }
+
+    async fn build(&self, _host: &HostContext) -> Result<Arc<dyn Sink>, BuildError> {
+        Ok(Arc::new(Self(Arc::clone(&self.0))))
+    }
+}
+
+#[async_trait]
+impl Sink for OneOfCrowd {
+    async fn deliver(&self, _delivery: &Delivery) -> Outcome {
+        use std::sync::atomic::Ordering::SeqCst;
+        let now = self.0.now.fetch_add(1, SeqCst) + 1;
+        self.0.most.fetch_max(now, SeqCst);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        self.0.now.fetch_sub(1, SeqCst);
+        self.0.done.fetch_add(1, SeqCst);
+        Outcome::delivered("".into())
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_endpoints_that_come_back_together_do_not_stampede() {
+    use std::sync::atomic::Ordering::SeqCst;
+    const ENDPOINTS: usize = 1000;
+    const EVENTS: usize = 6;
+    const LIMIT: usize = 50;
+    let house = house(&[]).await;
+    let crowd = Arc::new(Crowd { now: 0.into(), most: 0.into(), done: 0.into() });
+    let specs = |lifecycle| -> Vec<Arc<EndpointSpec>> {
+        let spec = |number| {
+            let delivery =
+                DeliverySettings { ordering: crate::policy::Ordering::None, ..DeliverySettings::default() };
+            Arc::new(EndpointSpec {
+                identity: Identity { name: format!("e{number}").into(), account: None },
+                lifecycle,
+                events: Selection::All,
+                products: Selection::All,
+                filter: None,
+                delivery,
+                sink: Some(SinkSpec {
+                    kind: "crowd".into(),
+                    settings: BTreeMap::new(),
+                    plan: Arc::new(OneOfCrowd(Arc::clone(&crowd))),
+                }),
+            })
+        };
+        (0..ENDPOINTS).map(spec).collect()
+    };
+    let daemon = {
+        let mut daemon = DaemonConfig::clone(&house.daemon);
+        daemon.limits.attempts = LIMIT;
+        Arc::new(daemon)
+    };
+    let publish = async |lifecycle| {
+        let (daemon, endpoints) = (Arc::clone(&daemon), specs(lifecycle));
+        house.router.publish(Publication { daemon, endpoints, invalid: Vec::new() }).await.unwrap();
+    };
+    publish(Lifecycle::Paused).await;
+    for number in 0..EVENTS {
+        house.post(&format!("m{number}")).await;
+    }
+    publish(Lifecycle::Active).await;
+    let start = SystemClock.now();
+    while crowd.done.load(SeqCst) < ENDPOINTS * EVENTS {
+        assert!(start.elapsed() < Duration::from_secs(60), "{} done", crowd.done.load(SeqCst));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let most = crowd.most.load(SeqCst);
+    assert!(most <= ENDPOINTS + LIMIT, "{most} attempts at once");
     house.stop().await;
 }

@@ -103,6 +103,13 @@ impl<'a> Decoder<'a> {
         Some(head)
     }
 
+    pub(super) fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.rest.split_at_checked(bytes)?;
+        self.rest = rest;
+        self.taken += bytes;
+        Some(head)
+    }
+
     pub(super) fn skip(&mut self, bytes: usize) -> Option<()> {
         self.rest = self.rest.get(bytes..)?;
         self.taken += bytes;

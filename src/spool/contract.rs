@@ -1,4 +1,5 @@
 use crate::ids::{EndpointUid, EventId, Generation, Identity, MessageKey, Seq};
+use crate::policy::Pauses;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::any::Any;
@@ -269,6 +270,8 @@ pub struct EndpointState {
     pub wait_until_ms: Option<u64>,
     /// Its file is missing since then, milliseconds since the Unix epoch.
     pub removed_ms: Option<u64>,
+    /// When a person had paused it.
+    pub pauses: Pauses,
 }
 
 /// What waits for one endpoint, and what it remembers.

@@ -4,7 +4,7 @@ use super::folder::{Folder, OpenError};
 use super::meters::Meters;
 use super::read::{self, Found};
 use super::shared::{Shared, View};
-use super::store::Store;
+use super::store::{Base, Store};
 use super::writer::{Command, Parts, Writer};
 use super::{
     Append, Backlog, EndpointState, Lease, Parked, Pending, ReadLimit, Refusal, Settlement, Spool,
@@ -189,16 +189,35 @@ impl EmbeddedSpool {
     }
 }
 
-/// Opens the database; what cannot be opened is put aside.
+/// Opens the store; what of it cannot be opened is put aside.
 fn open_store(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
+    let (base, whole) = open_base(folder, meters, now_ms)?;
+    let error = match Store::over(base.clone(), &folder.log(), !whole) {
+        Ok(store) => return Ok(store),
+        Err(error) => error,
+    };
+    meters.open_errors.increment(1);
+    let path = folder.log();
+    let aside = folder.set_aside(&path, now_ms).map_err(|source| OpenError::Io {
+        action: "set aside the damaged log",
+        path: path.clone(),
+        source,
+    })?;
+    tracing::error!(%error, aside = %aside.display(),
+        "the spool's log cannot be read: it is set aside whole, nothing in it is delivered");
+    Store::over(base, &path, true).map_err(|error| OpenError::Store(error.to_string()))
+}
+
+/// Opens the database. True: all of it is there.
+fn open_base(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<(Base, bool), OpenError> {
     // Damaged files may fail an assertion inside the database: that, too, only means that it cannot be opened.
-    let open = || match catch_unwind(AssertUnwindSafe(|| Store::open(&folder.store()))) {
-        Ok(Ok(store)) => Ok(store),
+    let open = || match catch_unwind(AssertUnwindSafe(|| Base::open(&folder.store()))) {
+        Ok(Ok(base)) => Ok(base),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("it is damaged".to_owned()),
     };
     let mut error = match open() {
-        Ok(store) => return Ok(store),
+        Ok(base) => return Ok((base, true)),
         Err(error) => error,
     };
     meters.open_errors.increment(1);
@@ -208,17 +227,17 @@ fn open_store(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, Op
         tracing::error!(%error, copy = %copy.display(),
             "the spool's journal is damaged: batches that are not whole are left out, the journal is kept aside");
         error = match open() {
-            Ok(store) => return Ok(store),
+            Ok(base) => return Ok((base, false)),
             Err(error) => error,
         };
     }
     let path = folder.store();
-    let aside = folder.set_aside(now_ms);
+    let aside = folder.set_aside(&path, now_ms);
     let aside =
         aside.map_err(|source| OpenError::Io { action: "set aside the damaged store", path, source })?;
     tracing::error!(%error, aside = %aside.display(),
-        "the spool cannot be opened: it is set aside whole, nothing in it is delivered; starting empty");
-    open().map_err(OpenError::Store)
+        "the spool's database cannot be opened: it is set aside whole, nothing in it is delivered; what the log has is kept");
+    open().map(|base| (base, false)).map_err(OpenError::Store)
 }
 
 impl Spool for EmbeddedSpool {

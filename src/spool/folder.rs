@@ -99,20 +99,25 @@ impl Folder {
         self.path.join("store")
     }
 
+    /// Where the log lies.
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
     /// Leaves out what is wrong in the database's journals; the copies of those that were changed.
     pub(super) fn repair_journals(&self, now_ms: u64) -> io::Result<Vec<PathBuf>> {
         super::journal::repair(&self.store(), &self.path, now_ms)
     }
 
-    /// Puts a database that cannot be opened aside, whole, and says where.
-    pub(super) fn set_aside(&self, now_ms: u64) -> io::Result<PathBuf> {
+    /// Puts a folder that cannot be opened aside, whole, and says where.
+    pub(super) fn set_aside(&self, from: &Path, now_ms: u64) -> io::Result<PathBuf> {
         let mut target = self.path.join(format!("damaged-{}", now_ms / 1000));
         let mut number = 1;
         while target.exists() {
             number += 1;
             target = self.path.join(format!("damaged-{}-{number}", now_ms / 1000));
         }
-        fs::rename(self.store(), &target)?;
+        fs::rename(from, &target)?;
         Ok(target)
     }
 

@@ -7,8 +7,6 @@ use super::settled::{Settled, decode_block};
 use super::store::Store;
 use super::{DeadReason, SpoolError, StoredEvent};
 use crate::ids::{EndpointUid, Seq};
-use bytes::Bytes;
-use fjall::{Readable, Snapshot};
 use std::sync::Arc;
 
 /// A delivery that will not be tried again by itself, with its event.
@@ -52,8 +50,8 @@ pub(crate) fn settled_before(
     wanted: impl Fn(&Settled) -> bool,
 ) -> Page<Settled> {
     let (mut found, mut seen) = (Vec::new(), 0);
-    for guard in store.db.snapshot().range(&store.history, ..=seq_key(Seq(place.0))).rev() {
-        let (key, block) = guard.into_inner().map_err(|error| failed(&error))?;
+    for row in store.range_back(&store.history, ..=seq_key(Seq(place.0))) {
+        let (key, block) = row.map_err(|error| failed(&error))?;
         let (Some(number), Some(rows)) = (split_seq_key(&key), decode_block(&block)) else {
             tracing::error!("a block of history is damaged: it is left out");
             continue;
@@ -84,14 +82,15 @@ pub(crate) fn dead_letters(
     place: Place,
     limit: usize,
 ) -> Page<DeadLetter> {
-    let view = store.db.snapshot();
     let mut found = Vec::new();
     let rows = match of {
-        Some(uid) => view.range(&store.dead, delivery_key(uid, Seq(0))..delivery_key(uid, Seq(place.0))),
-        None => view.range(&store.dead_order, seq_key(Seq(0))..seq_key(Seq(place.0))),
+        Some(uid) => {
+            store.range_back(&store.dead, delivery_key(uid, Seq(0))..delivery_key(uid, Seq(place.0)))
+        }
+        None => store.range_back(&store.dead_order, seq_key(Seq(0))..seq_key(Seq(place.0))),
     };
-    for guard in rows.rev() {
-        let (key, row) = guard.into_inner().map_err(|error| failed(&error))?;
+    for row in rows {
+        let (key, row) = row.map_err(|error| failed(&error))?;
         let at = match of {
             Some(_) => split_delivery_key(&key).map(|(uid, seq)| (uid, seq, seq.0)),
             None => {
@@ -99,7 +98,7 @@ pub(crate) fn dead_letters(
             }
         };
         let Some((uid, seq, at)) = at else { continue };
-        if let Some(letter) = letter(&view, store, uid, seq)? {
+        if let Some(letter) = letter(store, uid, seq)? {
             found.push(letter);
         }
         if found.len() >= limit {
@@ -109,16 +108,11 @@ pub(crate) fn dead_letters(
     Ok((found, None))
 }
 
-fn letter(
-    view: &Snapshot,
-    store: &Store,
-    endpoint: EndpointUid,
-    seq: Seq,
-) -> Result<Option<DeadLetter>, SpoolError> {
-    let row = view.get(&store.dead, delivery_key(endpoint, seq)).map_err(|error| failed(&error))?;
+fn letter(store: &Store, endpoint: EndpointUid, seq: Seq) -> Result<Option<DeadLetter>, SpoolError> {
+    let row = store.get(&store.dead, delivery_key(endpoint, seq)).map_err(|error| failed(&error))?;
     let Some(dead) = row.and_then(|row| DeadRow::decode(&row)) else { return Ok(None) };
-    let record = view.get(&store.events, seq_key(seq)).map_err(|error| failed(&error))?;
-    let event = record.and_then(|record| decode_event(seq, &Bytes::from(record))).map(Arc::new);
+    let record = store.get(&store.events, seq_key(seq)).map_err(|error| failed(&error))?;
+    let event = record.and_then(|record| decode_event(seq, &record)).map(Arc::new);
     let DeadRow { reason, died_ms, attempts, status, note, .. } = dead;
     Ok(Some(DeadLetter { endpoint, reason, died_ms, attempts, status, note, event }))
 }

@@ -1,12 +1,10 @@
-//! Reading deliveries back, on threads that may block. Each read sees the store as it was at one instant.
+//! Reading deliveries back, on threads that may block, while the writer goes on.
 
 use super::codec::{delivery_key, seq_key, split_delivery_key};
 use super::record::{DeliveryRow, decode_event};
 use super::store::Store;
 use super::{Parked, Pending, ReadLimit, SpoolError};
 use crate::ids::{EndpointUid, Seq};
-use bytes::Bytes;
-use fjall::{Readable, Snapshot};
 use std::sync::Arc;
 
 /// What was read, and which deliveries turned out to be damaged.
@@ -19,17 +17,17 @@ pub(super) fn pending(
     from: Seq,
     limit: ReadLimit,
 ) -> Result<Found, SpoolError> {
-    let view = store.db.snapshot();
     let (mut found, mut damaged, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
-    for row in view.range(&store.deliveries, delivery_key(uid, from)..=delivery_key(uid, Seq(u64::MAX))) {
-        let (key, row) = row.into_inner().map_err(|error| failed(&error))?;
+    for row in store.range(&store.deliveries, delivery_key(uid, from)..=delivery_key(uid, Seq(u64::MAX))) {
+        let (key, row) = row.map_err(|error| failed(&error))?;
         let Some((_, seq)) = split_delivery_key(&key) else { continue };
-        match one(&view, store, seq, &row)? {
-            Some(pending) => {
+        match one(store, uid, seq, &row)? {
+            One::Whole(pending) => {
                 bytes = bytes.saturating_add(pending.event.body.len());
                 found.push(pending);
             }
-            None => damaged.push(seq),
+            One::Settled => {}
+            One::Damaged => damaged.push(seq),
         }
         if found.len() >= limit.count.get() || bytes >= limit.bytes {
             break;
@@ -40,14 +38,14 @@ pub(super) fn pending(
 
 /// These deliveries, those that are settled left out.
 pub(super) fn some(store: &Store, uid: EndpointUid, seqs: &[Seq]) -> Result<Found, SpoolError> {
-    let view = store.db.snapshot();
     let (mut found, mut damaged) = (Vec::with_capacity(seqs.len()), Vec::new());
     for &seq in seqs {
-        let row = view.get(&store.deliveries, delivery_key(uid, seq)).map_err(|error| failed(&error))?;
+        let row = store.get(&store.deliveries, delivery_key(uid, seq)).map_err(|error| failed(&error))?;
         let Some(row) = row else { continue };
-        match one(&view, store, seq, &row)? {
-            Some(pending) => found.push(pending),
-            None => damaged.push(seq),
+        match one(store, uid, seq, &row)? {
+            One::Whole(pending) => found.push(pending),
+            One::Settled => {}
+            One::Damaged => damaged.push(seq),
         }
     }
     Ok((found, damaged))
@@ -56,8 +54,8 @@ pub(super) fn some(store: &Store, uid: EndpointUid, seqs: &[Seq]) -> Result<Foun
 /// The parked deliveries, in order.
 pub(super) fn parked(store: &Store, uid: EndpointUid) -> Result<Vec<Parked>, SpoolError> {
     let mut found = Vec::new();
-    for row in store.db.snapshot().prefix(&store.parked, uid.0.to_be_bytes()) {
-        let (key, row) = row.into_inner().map_err(|error| failed(&error))?;
+    for row in store.range(&store.parked, delivery_key(uid, Seq(0))..=delivery_key(uid, Seq(u64::MAX))) {
+        let (key, row) = row.map_err(|error| failed(&error))?;
         let seq = split_delivery_key(&key).map(|(_, seq)| seq);
         // A damaged row is parked nowhere; the delivery itself is found, or set aside, when it is read.
         found.extend(seq.zip(DeliveryRow::decode(&row)).and_then(|(seq, row)| row.parked_at(seq)));
@@ -67,25 +65,34 @@ pub(super) fn parked(store: &Store, uid: EndpointUid) -> Result<Vec<Parked>, Spo
 
 /// When the oldest delivery that waits was accepted.
 pub(super) fn oldest_ms(store: &Store, uid: EndpointUid, low: Seq) -> Option<u64> {
-    let view = store.db.snapshot();
     let end = delivery_key(uid, Seq(u64::MAX));
-    let ready = view.range(&store.deliveries, delivery_key(uid, low)..=end).next();
-    let parked = view.range(&store.parked, delivery_key(uid, Seq(0))..=end).next();
-    let rows = [ready, parked].into_iter().flatten().filter_map(|row| row.value().ok());
-    rows.filter_map(|row| DeliveryRow::decode(&row)).map(|row| row.accepted_ms).min()
+    let ready = store.range(&store.deliveries, delivery_key(uid, low)..=end).next();
+    let parked = store.range(&store.parked, delivery_key(uid, Seq(0))..=end).next();
+    let rows = [ready, parked].into_iter().flatten().filter_map(Result::ok);
+    rows.filter_map(|(_, row)| DeliveryRow::decode(&row)).map(|row| row.accepted_ms).min()
 }
 
-/// `None`: damaged.
-fn one(view: &Snapshot, store: &Store, seq: Seq, row: &[u8]) -> Result<Option<Pending>, SpoolError> {
-    let Some(row) = DeliveryRow::decode(row) else { return Ok(None) };
-    let record = match view.get(&store.events, seq_key(seq)) {
-        Ok(record) => record,
+/// What one row of `deliveries` came to.
+enum One {
+    Whole(Pending),
+    /// The writer was faster.
+    Settled,
+    Damaged,
+}
+
+fn one(store: &Store, uid: EndpointUid, seq: Seq, row: &[u8]) -> Result<One, SpoolError> {
+    let event = match store.get(&store.events, seq_key(seq)) {
+        Ok(record) => record.and_then(|record| decode_event(seq, &record)),
         // What the disk cannot read now it may read later; what is wrong stays wrong.
         Err(error) if is_io(&error) => return Err(failed(&error)),
-        Err(_) => return Ok(None),
+        Err(_) => None,
     };
-    let event = record.and_then(|record| decode_event(seq, &Bytes::from(record)));
-    Ok(event.map(|event| Pending { event: Arc::new(event), parked: row.parked_at(seq) }))
+    if let (Some(event), Some(row)) = (event, DeliveryRow::decode(row)) {
+        return Ok(One::Whole(Pending { event: Arc::new(event), parked: row.parked_at(seq) }));
+    }
+    // An event goes with its last delivery: if the delivery is there still, it is not that.
+    let still = store.get(&store.deliveries, delivery_key(uid, seq)).map_err(|error| failed(&error))?;
+    Ok(if still.is_some() { One::Damaged } else { One::Settled })
 }
 
 const fn is_io(error: &fjall::Error) -> bool {

@@ -4,6 +4,7 @@
 use super::codec::{Decoder, Encoder};
 use super::{DeadReason, EndpointState, NewEvent, Parked, StoredEvent};
 use crate::ids::{EndpointUid, EventId, Generation, Identity, MessageKey, Seq};
+use crate::policy::Pauses;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -323,6 +324,13 @@ pub(super) fn encode_endpoint(identity: Option<&Identity>, state: EndpointState)
     row.u64(state.suspended.map_or(0, |(_, fingerprint)| fingerprint));
     row.option_u64(state.wait_until_ms);
     row.option_u64(state.removed_ms);
+    if state.pauses != Pauses::default() {
+        row.option_u64(state.pauses.since());
+        for (from, to) in state.pauses.past() {
+            row.u64(from);
+            row.u64(to);
+        }
+    }
     row.0
 }
 
@@ -338,8 +346,22 @@ pub(super) fn decode_endpoint(row: &[u8]) -> Option<(Option<Identity>, EndpointS
         suspended: since.map(|since| (since, fingerprint)),
         wait_until_ms: row.option_u64()?,
         removed_ms: row.option_u64()?,
+        pauses: decode_pauses(&mut row)?,
     };
     Some((name.map(|name| Identity { name, account }), state))
+}
+
+/// Rows of endpoints that were never paused end before.
+fn decode_pauses(row: &mut Decoder<'_>) -> Option<Pauses> {
+    if row.is_empty() {
+        return Some(Pauses::default());
+    }
+    let since = row.option_u64()?;
+    let mut past = [(0, 0); Pauses::MOST];
+    for pause in &mut past {
+        *pause = (row.u64()?, row.u64()?);
+    }
+    Some(Pauses::of(past, since))
 }
 
 /// The key of an endpoint's rows.

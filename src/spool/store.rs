@@ -1,6 +1,10 @@
-//! The database under the spool: its keyspaces and how they are tuned.
+//! The rows of the spool: a log, the latest changes in memory, and a database below them.
 //!
-//! | keyspace | key | row |
+//! A commit is one record in the log and a change in memory. When a segment of the log is full, what memory holds
+//! then is brought into the database beside the writer, and the segment is let go. Most deliveries have come and
+//! gone by then: neither they nor their bodies ever reach the database. A start reads the log back.
+//!
+//! | rows | key | content |
 //! |---|---|---|
 //! | `events` | sequence | the event with its body, once however many endpoints |
 //! | `deliveries` | endpoint, sequence | a delivery that is not settled |
@@ -13,33 +17,225 @@
 //! | `meta` | name | totals |
 //! | `damaged` | sequence | records set aside because a byte of them is wrong |
 
+mod fold;
+mod layer;
+mod log;
+mod record;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use record::Batch;
+pub(crate) use rows::Rows;
+
+use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use std::path::Path;
-use std::time::Duration;
+use fold::{Folder, Shared, Work};
+use layer::{Change, Layer, SPACES};
+use log::Log;
+use smallvec::SmallVec;
+use std::ops::{Bound, RangeBounds};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MIB: u64 = 1024 * 1024;
 
-/// An open database.
-pub(crate) struct Store {
-    pub(crate) db: Database,
-    pub(crate) events: Keyspace,
-    pub(crate) deliveries: Keyspace,
-    pub(crate) parked: Keyspace,
-    pub(crate) refs: Keyspace,
-    pub(crate) dedup: Keyspace,
-    pub(crate) dedup_order: Keyspace,
-    pub(crate) dead: Keyspace,
-    pub(crate) dead_order: Keyspace,
-    pub(crate) history: Keyspace,
-    pub(crate) endpoints: Keyspace,
-    pub(crate) counters: Keyspace,
-    pub(crate) meta: Keyspace,
-    pub(crate) damaged: Keyspace,
+/// A row's key; the usual ones need no allocation.
+pub(crate) type Key = SmallVec<[u8; 24]>;
+
+/// One kind of rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Space(u8);
+
+/// The database, shared with the thread that folds.
+#[derive(Clone)]
+pub(super) struct Base {
+    db: Database,
+    spaces: Vec<Keyspace>,
 }
 
+/// What lies above the database.
+#[derive(Default)]
+struct Layers {
+    active: Layer,
+    /// Being brought into the database.
+    frozen: Option<Arc<Layer>>,
+}
+
+/// An open store. One thread writes, any may read.
+pub(crate) struct Store {
+    pub(crate) events: Space,
+    pub(crate) deliveries: Space,
+    pub(crate) parked: Space,
+    pub(crate) refs: Space,
+    pub(crate) dedup: Space,
+    pub(crate) dedup_order: Space,
+    pub(crate) dead: Space,
+    pub(crate) dead_order: Space,
+    pub(crate) history: Space,
+    pub(crate) endpoints: Space,
+    pub(crate) counters: Space,
+    pub(crate) meta: Space,
+    pub(crate) damaged: Space,
+    /// Commits that are missing in the log.
+    pub(super) lost: u64,
+    /// The numbers may not be what the rows come to, and must be counted again.
+    pub(super) uncounted: bool,
+    log: Mutex<Log>,
+    log_folder: PathBuf,
+    shared: Arc<Shared>,
+    base: Base,
+    // Last: its end waits for its thread, which uses the rest.
+    folder: Folder,
+}
+
+/// Rows of each kind that the database keeps in memory before it writes them.
+const KINDS: [(&str, u64); SPACES] = [
+    ("events", 8 * MIB),
+    ("deliveries", 4 * MIB),
+    ("parked", MIB),
+    ("refs", MIB),
+    ("dedup", 4 * MIB),
+    ("dedup_order", 2 * MIB),
+    ("dead", MIB),
+    ("dead_order", MIB),
+    ("history", 4 * MIB),
+    ("endpoints", MIB),
+    ("counters", MIB),
+    ("meta", MIB),
+    ("damaged", MIB),
+];
+
 impl Store {
-    /// Opens or creates it. Everything found is on disk when this returns: what a crash left in the kernel's
-    /// buffers is synced, so that a repeat may be answered from it.
+    /// Opens or creates database and log. Everything found is on disk when this returns: what a crash left in the
+    /// kernel's buffers is synced, so that a repeat may be answered from it.
+    pub(super) fn open(database: &Path, log: &Path) -> fjall::Result<Self> {
+        Self::over(Base::open(database)?, log, false)
+    }
+
+    /// The same over a database that is open. `uncounted`: not all of it is there any more.
+    pub(super) fn over(base: Base, log: &Path, uncounted: bool) -> fjall::Result<Self> {
+        let mut layer = Layer::default();
+        let replayed = log::replay(log, |change| layer.apply(change))?;
+        let shared = Arc::new(Shared::default());
+        let folder = Folder::start(base.clone(), Arc::clone(&shared))?;
+        if !replayed.segments.is_empty() {
+            let layer = Arc::new(layer);
+            lock(&shared.layers).frozen = Some(Arc::clone(&layer));
+            folder.begin(Work { layer, segments: replayed.segments });
+        }
+        Ok(Self {
+            events: Space(0),
+            deliveries: Space(1),
+            parked: Space(2),
+            refs: Space(3),
+            dedup: Space(4),
+            dedup_order: Space(5),
+            dead: Space(6),
+            dead_order: Space(7),
+            history: Space(8),
+            endpoints: Space(9),
+            counters: Space(10),
+            meta: Space(11),
+            damaged: Space(12),
+            lost: replayed.lost,
+            uncounted: uncounted || replayed.lost > 0,
+            log: Mutex::new(Log::new(log, replayed.number)),
+            log_folder: log.to_owned(),
+            shared,
+            base,
+            folder,
+        })
+    }
+
+    /// Hands a commit to the operating system, where a kill of this process cannot undo it, and shows it to readers.
+    /// The batch is empty afterwards.
+    pub(super) fn write(&self, batch: &mut Batch) -> fjall::Result<()> {
+        self.shared.check()?;
+        let mut log = lock(&self.log);
+        if !log.has_room(batch.len()) {
+            self.turn(&mut log, batch.len())?;
+        }
+        log.append(batch)?;
+        drop(log);
+        let mut layers = lock(&self.shared.layers);
+        for change in batch.drain() {
+            layers.active.apply(change);
+        }
+        Ok(())
+    }
+
+    /// The next segment. What the one before holds goes into the database.
+    fn turn(&self, log: &mut Log, bytes: usize) -> fjall::Result<()> {
+        self.shared.idle()?;
+        let Some(before) = log.turn(bytes)? else { return Ok(()) };
+        let layer = {
+            let mut layers = lock(&self.shared.layers);
+            let layer = Arc::new(std::mem::take(&mut layers.active));
+            layers.frozen = Some(Arc::clone(&layer));
+            layer
+        };
+        self.folder.begin(Work { layer, segments: vec![before] });
+        Ok(())
+    }
+
+    /// Everything written is on disk when this returns.
+    pub(super) fn sync(&self) -> fjall::Result<()> {
+        Ok(lock(&self.log).sync()?)
+    }
+
+    /// Waits until what was found in the log is in the database, and on disk there.
+    pub(super) fn settle_down(&self) -> fjall::Result<()> {
+        self.shared.idle()
+    }
+
+    /// The row of a key, as the last commit left it.
+    pub(crate) fn get(&self, space: &Space, key: impl AsRef<[u8]>) -> fjall::Result<Option<Bytes>> {
+        let key = key.as_ref();
+        let frozen = {
+            let layers = lock(&self.shared.layers);
+            if let Some(entry) = layers.active.get(space.0, key) {
+                return Ok(entry.row.clone());
+            }
+            layers.frozen.clone()
+        };
+        if let Some(entry) = frozen.as_ref().and_then(|frozen| frozen.get(space.0, key)) {
+            return Ok(entry.row.clone());
+        }
+        let Some(keyspace) = self.base.spaces.get(usize::from(space.0)) else { return Ok(None) };
+        Ok(keyspace.get(key)?.map(Bytes::from))
+    }
+
+    /// The rows of a range in the order of their keys. They are read in parts: a row that is changed while the
+    /// iterator lives may be seen before or after.
+    pub(crate) fn range<K: AsRef<[u8]>>(&self, space: &Space, range: impl RangeBounds<K>) -> Rows<'_> {
+        Rows::new(self, space.0, bounds(&range), false)
+    }
+
+    /// The same, from the last to the first.
+    pub(crate) fn range_back<K: AsRef<[u8]>>(&self, space: &Space, range: impl RangeBounds<K>) -> Rows<'_> {
+        Rows::new(self, space.0, bounds(&range), true)
+    }
+
+    /// All rows of a kind.
+    pub(crate) fn all(&self, space: &Space) -> Rows<'_> {
+        Rows::new(self, space.0, (Bound::Unbounded, Bound::Unbounded), false)
+    }
+
+    /// The kind of rows of this name.
+    #[cfg(test)]
+    pub(super) fn space(&self, name: &str) -> Space {
+        let place = KINDS.iter().position(|(kind, _)| *kind == name).unwrap();
+        Space(u8::try_from(place).unwrap())
+    }
+
+    /// Bytes of its files.
+    pub(super) fn disk_space(&self) -> fjall::Result<u64> {
+        Ok(self.base.db.disk_space()? + log::disk_space(&self.log_folder))
+    }
+}
+
+impl Base {
     pub(super) fn open(path: &Path) -> fjall::Result<Self> {
         let db = Database::builder(path)
             .cache_size(16 * MIB)
@@ -47,42 +243,38 @@ impl Store {
             .max_journaling_size(64 * MIB)
             .worker_threads(1)
             .open()?;
-        let keyspace = |name: &str, memtable: u64| {
-            db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(memtable))
-        };
-        let store = Self {
-            events: keyspace("events", 8 * MIB)?,
-            deliveries: keyspace("deliveries", 4 * MIB)?,
-            parked: keyspace("parked", MIB)?,
-            refs: keyspace("refs", MIB)?,
-            dedup: keyspace("dedup", 4 * MIB)?,
-            dedup_order: keyspace("dedup_order", 2 * MIB)?,
-            dead: keyspace("dead", MIB)?,
-            dead_order: keyspace("dead_order", MIB)?,
-            history: keyspace("history", 4 * MIB)?,
-            endpoints: keyspace("endpoints", MIB)?,
-            counters: keyspace("counters", MIB)?,
-            meta: keyspace("meta", MIB)?,
-            damaged: keyspace("damaged", MIB)?,
-            db,
-        };
-        store.db.persist(PersistMode::SyncAll)?;
-        Ok(store)
+        let spaces = KINDS.iter().map(|(name, memtable)| {
+            db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(*memtable))
+        });
+        let spaces = spaces.collect::<fjall::Result<_>>()?;
+        db.persist(PersistMode::SyncAll)?;
+        Ok(Self { db, spaces })
+    }
+}
+
+impl Batch {
+    /// Sets a row.
+    pub(crate) fn insert(&mut self, space: Space, key: &[u8], row: Vec<u8>) {
+        self.push(Change { space: space.0, key: Key::from_slice(key), row: Some(row.into()), born: false });
     }
 
-    /// Waits while the background work is so far behind that fjall would block a commit.
-    ///
-    /// fjall then sleeps without looking whether its worker still lives: a full disk kills the worker, and the commit
-    /// would never return. Here the poison is noticed.
-    pub(super) fn keep_pace(&self) -> fjall::Result<()> {
-        let busy =
-            |keyspace: &Keyspace| keyspace.sealed_memtable_count() >= 2 || keyspace.l0_table_count() >= 28;
-        let big = [&self.events, &self.deliveries, &self.dedup, &self.dedup_order, &self.history];
-        let small = [&self.parked, &self.refs, &self.dead, &self.dead_order, &self.counters, &self.meta];
-        while big.iter().chain(&small).any(|keyspace| busy(keyspace)) {
-            self.db.persist(PersistMode::Buffer)?;
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(())
+    /// Sets a row whose key was never used before: if it goes soon, it never reaches the database.
+    pub(crate) fn create(&mut self, space: Space, key: &[u8], row: Vec<u8>) {
+        self.push(Change { space: space.0, key: Key::from_slice(key), row: Some(row.into()), born: true });
     }
+
+    /// Takes a row away.
+    pub(crate) fn remove(&mut self, space: Space, key: &[u8]) {
+        self.push(Change { space: space.0, key: Key::from_slice(key), row: None, born: false });
+    }
+}
+
+fn bounds<K: AsRef<[u8]>>(range: &impl RangeBounds<K>) -> (Bound<Key>, Bound<Key>) {
+    let own = |bound: Bound<&K>| bound.map(|key| Key::from_slice(key.as_ref()));
+    (own(range.start_bound()), own(range.end_bound()))
+}
+
+/// Every value behind these locks is whole at every instant, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,6 +8,7 @@
 mod append;
 mod commit;
 mod housekeeping;
+mod recount;
 mod recover;
 mod settle;
 
@@ -18,7 +19,7 @@ use super::meters::Meters;
 use super::record::{Counts, DedupRow, Totals};
 use super::settled::Block;
 use super::shared::Shared;
-use super::store::Store;
+use super::store::{Batch, Space, Store};
 use super::{
     Accepted, Append, DeadReason, EndpointState, Lease, Parked, Receipt, Refusal, Settlement, SpoolError,
     StoredEvent, Unwritten,
@@ -26,8 +27,8 @@ use super::{
 use crate::clock::Clock;
 use crate::config::SpoolConfig;
 use crate::ids::{EndpointUid, Identity, Seq};
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use fjall::OwnedWriteBatch;
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -92,7 +93,7 @@ struct Answer {
 /// The commit being made.
 #[derive(Default)]
 struct Cycle {
-    batch: Option<OwnedWriteBatch>,
+    batch: Batch,
     durable: bool,
     answers: Vec<Answer>,
     leases: Vec<(Reply<Lease>, Lease)>,
@@ -192,6 +193,7 @@ impl Writer {
             closing: None,
         };
         writer.load()?;
+        writer.recount()?;
         writer.publish_all();
         writer.publish_trouble();
         Ok(writer)
@@ -322,26 +324,29 @@ impl Writer {
         endpoint
     }
 
-    fn insert(&mut self, keyspace: impl FnOnce(&Store) -> &fjall::Keyspace, key: &[u8], row: Vec<u8>) {
+    fn insert(&mut self, space: impl FnOnce(&Store) -> &Space, key: &[u8], row: Vec<u8>) {
         if let Some(store) = &self.store {
-            let batch =
-                self.cycle.batch.get_or_insert_with(|| OwnedWriteBatch::with_capacity(store.db.clone(), 64));
-            batch.insert(keyspace(store), key, row);
+            self.cycle.batch.insert(*space(store), key, row);
         }
     }
 
-    fn remove(&mut self, keyspace: impl FnOnce(&Store) -> &fjall::Keyspace, key: &[u8]) {
+    /// Inserts a row whose key was never used before.
+    fn create(&mut self, space: impl FnOnce(&Store) -> &Space, key: &[u8], row: Vec<u8>) {
         if let Some(store) = &self.store {
-            let batch =
-                self.cycle.batch.get_or_insert_with(|| OwnedWriteBatch::with_capacity(store.db.clone(), 64));
-            batch.remove(keyspace(store), key);
+            self.cycle.batch.create(*space(store), key, row);
+        }
+    }
+
+    fn remove(&mut self, space: impl FnOnce(&Store) -> &Space, key: &[u8]) {
+        if let Some(store) = &self.store {
+            self.cycle.batch.remove(*space(store), key);
         }
     }
 
     /// Reads a row as it was before this commit. A row that cannot be read is not there, and that is counted.
-    fn read(&self, keyspace: impl FnOnce(&Store) -> &fjall::Keyspace, key: &[u8]) -> Option<fjall::Slice> {
+    fn read(&self, space: impl FnOnce(&Store) -> &Space, key: &[u8]) -> Option<Bytes> {
         let store = self.store.as_ref()?;
-        match keyspace(store).get(key) {
+        match store.get(space(store), key) {
             Ok(row) => row,
             Err(error) => {
                 self.meters.read_errors.increment(1);

@@ -1,3 +1,4 @@
+use super::Filter;
 use crate::ids::Identity;
 use crate::policy::DeliverySettings;
 use postrider_sink::{SinkPlan, Table as Settings};
@@ -15,6 +16,8 @@ pub struct EndpointSpec {
     pub events: Selection,
     /// Of which products.
     pub products: Selection,
+    /// And of those only the ones for which this holds.
+    pub filter: Option<Arc<Filter>>,
     /// How deliveries are made.
     pub delivery: DeliverySettings,
     /// The kind of its sink; none only in a draft.
@@ -84,6 +87,7 @@ impl PartialEq for EndpointSpec {
             && self.lifecycle == other.lifecycle
             && self.events == other.events
             && self.products == other.products
+            && self.filter == other.filter
             && self.delivery == other.delivery
             && self.sink == other.sink
     }
@@ -105,6 +109,7 @@ impl fmt::Debug for EndpointSpec {
             .field("lifecycle", &self.lifecycle)
             .field("events", &self.events)
             .field("products", &self.products)
+            .field("filter", &self.filter)
             .field("delivery", &self.delivery)
             .field("sink", &self.sink)
             .finish()

@@ -28,8 +28,38 @@ pub struct Table {
 /// Who wants one event of one product.
 #[derive(Debug, Default)]
 struct Subscribers {
-    of_every_account: Vec<u32>,
-    of_account: HashMap<Arc<str>, Vec<u32>>,
+    of_every_account: List,
+    of_account: HashMap<Arc<str>, List>,
+}
+
+/// Endpoints by their position.
+#[derive(Debug, Default)]
+struct List {
+    positions: Vec<u32>,
+    /// Whether one of them has a filter.
+    filtered: bool,
+}
+
+/// The endpoints that an event is for as far as its names say.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidates<'a> {
+    entries: &'a [Entry],
+    every: &'a [u32],
+    own: &'a [u32],
+    filtered: bool,
+}
+
+impl<'a> Candidates<'a> {
+    /// Whether one of them has a filter that must be asked too.
+    #[must_use]
+    pub const fn filtered(&self) -> bool {
+        self.filtered
+    }
+
+    /// Them.
+    pub fn iter(self) -> impl Iterator<Item = &'a Entry> {
+        self.every.iter().chain(self.own).filter_map(move |position| self.entries.get(*position as usize))
+    }
 }
 
 impl Table {
@@ -57,7 +87,7 @@ impl Table {
                 }
                 for (product, subscribers) in products {
                     if spec.products.contains(product) {
-                        subscribers.add(position, spec.identity.account.as_ref());
+                        subscribers.add(position, spec.identity.account.as_ref(), spec.filter.is_some());
                     }
                 }
             }
@@ -65,17 +95,19 @@ impl Table {
         Self { generation, catalogue, entries, by_name, by_uid, index }
     }
 
-    /// The endpoints that want an event. Paused ones are among them, drafts are not.
-    pub fn matching<'a>(
-        &'a self,
-        event: &str,
-        product: &str,
-        account: Option<&str>,
-    ) -> impl Iterator<Item = &'a Entry> + use<'a> {
+    /// The endpoints that an event is for, filters aside. Paused ones are among them, drafts are not.
+    #[must_use]
+    pub fn candidates(&self, event: &str, product: &str, account: Option<&str>) -> Candidates<'_> {
+        static NOBODY: List = List { positions: Vec::new(), filtered: false };
         let subscribers = self.index.get(event).and_then(|products| products.get(product));
-        let every = subscribers.map_or(&[][..], |s| &s.of_every_account);
-        let own = subscribers.and_then(|s| s.of_account.get(account?)).map_or(&[][..], Vec::as_slice);
-        every.iter().chain(own).filter_map(|position| self.entries.get(*position as usize))
+        let every = subscribers.map_or(&NOBODY, |subscribers| &subscribers.of_every_account);
+        let own = subscribers.and_then(|subscribers| subscribers.of_account.get(account?)).unwrap_or(&NOBODY);
+        Candidates {
+            entries: &self.entries,
+            every: &every.positions,
+            own: &own.positions,
+            filtered: every.filtered || own.filtered,
+        }
     }
 
     /// All endpoints, drafts included.
@@ -98,10 +130,12 @@ impl Table {
 }
 
 impl Subscribers {
-    fn add(&mut self, position: u32, account: Option<&Arc<str>>) {
-        match account {
-            None => self.of_every_account.push(position),
-            Some(account) => self.of_account.entry(account.clone()).or_default().push(position),
-        }
+    fn add(&mut self, position: u32, account: Option<&Arc<str>>, filtered: bool) {
+        let list = match account {
+            None => &mut self.of_every_account,
+            Some(account) => self.of_account.entry(account.clone()).or_default(),
+        };
+        list.positions.push(position);
+        list.filtered |= filtered;
     }
 }

@@ -12,7 +12,13 @@ mod dedup;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod failing;
+#[cfg(test)]
+mod fairness;
+#[cfg(test)]
+mod filter;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]

@@ -90,6 +90,7 @@ pub(super) fn config(publishers: Vec<Publisher>) -> DaemonConfig {
         spool: SpoolConfig::at("data".into()),
         catalogue: Catalogue::default(),
         network: NetworkPolicy::default(),
+        limits: crate::config::LimitsConfig::default(),
         reload: ReloadConfig::default(),
         shutdown: ShutdownConfig::default(),
         defaults: DeliverySettings::default(),

@@ -129,6 +129,22 @@ async fn a_refused_move_to_loopback_does_not_open_the_door() {
 }
 
 #[tokio::test]
+async fn accounts_are_not_required_while_endpoints_name_none() {
+    let named = format!("account = '*'\n{GOOD}");
+    let mut bench = start(folder(&[("a", GOOD), ("b", &named)]), None).await;
+    bench.write("postrider.toml", "[catalogue]\naccounts = 'required'\n");
+    let outcome = bench.handle.reload().await;
+    assert_eq!(outcome.result(), "rejected");
+    let error = &outcome.errors()[0];
+    assert_eq!(error.message, "accounts cannot be required yet: none is named by a");
+    assert_eq!(error.line, Some(2));
+    bench.write("endpoints/a.toml", &named);
+    assert_eq!(bench.handle.reload().await.result(), "applied");
+    assert!(bench.next().await.daemon.catalogue.accounts_required);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_catalogue_that_drops_a_used_name_is_refused_naming_the_users() {
     let mut bench = start(folder(&[("a", GOOD), ("b", &GOOD.replace("'sent'", "'read'"))]), None).await;
     bench.write("postrider.toml", "[catalogue]\nevents = ['delivered', 'read', 'failed']\n");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::spool::store::Batch;
 use crate::spool::{Refusal, faults};
 use std::io::ErrorKind;
 
@@ -9,10 +10,12 @@ async fn a_damaged_record_is_set_aside_and_reading_goes_on() {
     let lease = rig.lease(A).await;
     let seq = rig.all(&lease).await[1].event.seq;
     let store = rig.spool.store().unwrap();
-    let mut record = store.events.get(seq.0.to_be_bytes()).unwrap().unwrap().to_vec();
+    let mut record = store.get(&store.events, seq.0.to_be_bytes()).unwrap().unwrap().to_vec();
     let middle = record.len() / 2;
     record[middle] ^= 1;
-    store.events.insert(seq.0.to_be_bytes(), record).unwrap();
+    let mut batch = Batch::default();
+    batch.insert(store.events, &seq.0.to_be_bytes(), record);
+    store.write(&mut batch).unwrap();
     drop(store);
     assert_eq!(messages(&rig.all(&lease).await), ["m0", "m2"]);
     rig.until("its delivery is gone", |rig| rig.counts(A).0 == 2).await;
@@ -52,13 +55,14 @@ async fn a_full_disk_refuses_as_full_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_opened_is_set_aside_whole() {
+async fn a_database_that_cannot_be_opened_is_set_aside_whole_and_the_log_is_kept() {
     let rig = Rig::new();
     rig.append(vec![event("m1", &[A])]).await;
     rig.spool.close().await.unwrap();
     std::fs::write(rig.config.path.join("store/version"), "nonsense").unwrap();
     let (spool, _heard) = open(&rig.config, rig.dedup, &rig.clock);
-    assert!(spool.backlogs().is_empty());
+    let ready: Vec<_> = spool.backlogs().iter().map(|backlog| (backlog.uid, backlog.ready)).collect();
+    assert_eq!(ready, [(A, 1)]);
     let names: Vec<_> =
         std::fs::read_dir(&rig.config.path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().any(|name| name.to_string_lossy().starts_with("damaged-")), "{names:?}");
@@ -89,11 +93,11 @@ async fn a_torn_batch_costs_nothing_but_itself() {
     rig.append((0..3).map(|n| event(&format!("m{n}"), &[A])).collect()).await;
     rig.append(vec![event("torn", &[A])]).await;
     rig.spool.close().await.unwrap();
-    let path = rig.config.path.join("store/0.jnl");
-    let mut journal = std::fs::read(&path).unwrap();
-    let at = journal.windows(14).rposition(|part| part == b"message\":\"torn").unwrap();
-    journal[at] = 0;
-    std::fs::write(&path, journal).unwrap();
+    let path = rig.config.path.join("log/00000000000000000001.log");
+    let mut log = std::fs::read(&path).unwrap();
+    let at = log.windows(14).rposition(|part| part == b"message\":\"torn").unwrap();
+    log[at] = 0;
+    std::fs::write(&path, log).unwrap();
     let (spool, heard) = open(&rig.config, rig.dedup, &rig.clock);
     let rig = Rig { spool, heard, ..rig };
     let lease = rig.lease(A).await;

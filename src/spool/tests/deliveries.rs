@@ -148,7 +148,8 @@ async fn an_endpoint_has_one_number_for_ever_and_remembers_its_state() {
     let first = rig.spool.register(vec![identity("orders"), acme.clone(), identity("orders")]).await.unwrap();
     assert_eq!(first[0], first[2]);
     assert_ne!(first[0], first[1]);
-    let state = EndpointState { suspended: Some((5, 6)), wait_until_ms: Some(7), removed_ms: None };
+    let pauses = crate::policy::Pauses::of([(1, 2), (3, 4), (0, 0), (0, 0)], Some(9));
+    let state = EndpointState { suspended: Some((5, 6)), wait_until_ms: Some(7), removed_ms: None, pauses };
     rig.spool.put_endpoint_state(first[1], state);
     assert_eq!(rig.spool.endpoint_state(first[1]), state);
     rig.append(vec![event("m1", &[first[1]])]).await;

@@ -107,7 +107,7 @@ impl Writer {
             let mut order = Vec::with_capacity(24);
             order.extend_from_slice(&key);
             order.extend_from_slice(&new.accepted_ms.to_be_bytes());
-            self.insert(|store| &store.dedup_order, &seq_key(seq), order);
+            self.create(|store| &store.dedup_order, &seq_key(seq), order);
             self.totals.dedup += 1;
         }
         let targets = std::mem::take(&mut new.targets);
@@ -126,13 +126,13 @@ impl Writer {
             parked: None,
         };
         let encoded = row.encode();
-        self.insert(|store| &store.events, &seq_key(seq), encode_event(&event));
+        self.create(|store| &store.events, &seq_key(seq), encode_event(&event));
         if deliveries > 1 {
             let refs = RefsRow { live: deliveries, dead: 0 };
-            self.insert(|store| &store.refs, &seq_key(seq), refs.encode());
+            self.create(|store| &store.refs, &seq_key(seq), refs.encode());
         }
         for &target in &targets {
-            self.insert(|store| &store.deliveries, &delivery_key(target, seq), encoded.clone());
+            self.create(|store| &store.deliveries, &delivery_key(target, seq), encoded.clone());
             let endpoint = self.touch(target);
             if endpoint.fresh.is_empty() {
                 endpoint.after = Some(Seq(endpoint.counts.last)).filter(|seq| seq.0 > 0);

@@ -5,7 +5,6 @@ use crate::ids::{EndpointUid, Seq};
 use crate::spool::record::endpoint_key;
 use crate::spool::shared::View;
 use crate::spool::{Committed, SpoolEvent, Wake};
-use fjall::PersistMode;
 
 impl Writer {
     /// Writes what was applied since the last commit and answers who waits for it.
@@ -18,10 +17,10 @@ impl Writer {
             self.totals.history_bytes += block.len() as u64;
             let number = self.totals.next_block;
             self.totals.next_block += 1;
-            self.insert(|store| &store.history, &number.to_be_bytes(), block);
+            self.create(|store| &store.history, &number.to_be_bytes(), block);
         }
         // A lease alone, or what an endpoint says of rows that are gone, changes nothing on disk.
-        if self.cycle.batch.is_some() {
+        if !self.cycle.batch.is_empty() {
             let endpoints = std::mem::take(&mut self.cycle.endpoints);
             for uid in &endpoints {
                 if let Some(row) = self.endpoints.get(uid).map(|endpoint| endpoint.counts.encode()) {
@@ -38,18 +37,18 @@ impl Writer {
     }
 
     fn write(&mut self) -> fjall::Result<()> {
-        let Some(batch) = self.cycle.batch.take() else { return Ok(()) };
-        let Some(store) = &self.store else { return Err(fjall::Error::Poisoned) };
-        store.keep_pace()?;
+        if self.cycle.batch.is_empty() {
+            return Ok(());
+        }
+        let Some(store) = self.store.clone() else { return Err(fjall::Error::Poisoned) };
         #[cfg(test)]
         crate::spool::faults::check(&self.config.path)?;
         let begun = self.clock.now();
-        let db = store.db.clone();
-        batch.durability(Some(PersistMode::Buffer)).commit()?;
+        store.write(&mut self.cycle.batch)?;
         if self.cycle.durable {
             // A kill cannot undo settlements any more: their slots need not wait for the disk.
             self.release();
-            db.persist(PersistMode::SyncData)?;
+            store.sync()?;
             let now = self.clock.now();
             self.meters.sync.record(now.saturating_duration_since(begun).as_secs_f64());
             self.unsynced_since = None;
@@ -79,7 +78,7 @@ impl Writer {
     pub(super) fn sync(&mut self) {
         let Some(store) = &self.store else { return };
         let begun = self.clock.now();
-        match store.db.persist(PersistMode::SyncData) {
+        match store.sync() {
             Ok(()) => {
                 self.unsynced_since = None;
                 self.meters.sync.record(self.clock.now().saturating_duration_since(begun).as_secs_f64());
@@ -197,5 +196,5 @@ fn recycled(mut done: Cycle) -> Cycle {
     done.events.clear();
     done.endpoints.clear();
     done.said.clear();
-    Cycle { durable: false, batch: None, ..done }
+    Cycle { durable: false, ..done }
 }

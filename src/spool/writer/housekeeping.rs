@@ -4,8 +4,9 @@ use super::Writer;
 use crate::ids::{EndpointUid, Generation, Seq};
 use crate::spool::codec::{delivery_key, split_delivery_key, split_seq_key};
 use crate::spool::record::{DeadRow, DedupRow};
+use crate::spool::store::{Space, Store};
 use crate::spool::{DeadReason, HistoryNote, settled};
-use std::ops::Bound;
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// Rows looked at in one slice.
@@ -24,7 +25,7 @@ impl Writer {
         self.meters.pending_bytes.set(gauge(self.totals.pending));
         self.meters.dead_bytes.set(gauge(self.totals.dead_bytes));
         self.meters.history_bytes.set(gauge(self.totals.history_bytes));
-        if let Some(Ok(bytes)) = self.store.as_ref().map(|store| store.db.disk_space()) {
+        if let Some(Ok(bytes)) = self.store.as_ref().map(|store| store.disk_space()) {
             self.meters.disk_bytes.set(gauge(bytes));
         }
         self.publish_trouble();
@@ -82,11 +83,9 @@ impl Writer {
             return Vec::new();
         };
         let end = delivery_key(uid, last);
-        let rows = |keyspace: &fjall::Keyspace, low: u64, count: usize| {
-            let begin = delivery_key(uid, Seq(low));
-            let range = (Bound::Included(begin), Bound::Included(end));
-            let keys = if begin > end { None } else { Some(keyspace.range(range)) };
-            let keys = keys.into_iter().flatten().take(count).filter_map(|row| row.key().ok());
+        let rows = |space: &Space, low: u64, count: usize| {
+            let keys = store.range(space, delivery_key(uid, Seq(low))..=end);
+            let keys = keys.take(count).filter_map(|row| row.ok()).map(|(key, _)| key);
             keys.filter_map(|key| split_delivery_key(&key)).map(|(_, seq)| seq).collect::<Vec<_>>()
         };
         let mut seqs = if endpoint.counts.parked > 0 { rows(&store.parked, 0, count) } else { Vec::new() };
@@ -114,9 +113,8 @@ impl Writer {
     }
 
     /// The first rows of a keyspace that is read oldest first.
-    fn first(&self, keyspace: &fjall::Keyspace, floor: u64) -> Vec<(u64, fjall::Slice)> {
-        let rows = keyspace.range(floor.to_be_bytes()..).take(SLICE);
-        let rows = rows.filter_map(|row| row.into_inner().ok());
+    fn first(&self, store: &Store, space: &Space, floor: u64) -> Vec<(u64, Bytes)> {
+        let rows = store.range(space, floor.to_be_bytes()..).take(SLICE).filter_map(Result::ok);
         rows.filter_map(|(key, row)| Some((split_seq_key(&key)?, row))).collect()
     }
 
@@ -124,7 +122,7 @@ impl Writer {
     fn expire_dedup(&mut self) -> bool {
         let Some(store) = self.store.clone() else { return false };
         let (now, window) = (self.now_ms(), self.dedup.window.as_millis());
-        let rows = self.first(&store.dedup_order, self.floors[0]);
+        let rows = self.first(&store, &store.dedup_order, self.floors[0]);
         let full = rows.len() == SLICE;
         for (order, row) in rows {
             let accepted_ms = row.get(16..).and_then(split_seq_key).unwrap_or_default();
@@ -154,7 +152,7 @@ impl Writer {
             return false;
         }
         let (now, keep) = (self.now_ms(), self.config.keep_dead.as_millis());
-        let rows = self.first(&store.dead_order, self.floors[1]);
+        let rows = self.first(&store, &store.dead_order, self.floors[1]);
         let full = rows.len() == SLICE;
         for (order, row) in rows {
             let letter = split_delivery_key(&row)
@@ -178,11 +176,11 @@ impl Writer {
     fn expire_history(&mut self) -> bool {
         let Some(store) = self.store.clone() else { return false };
         let (now, keep) = (self.now_ms(), self.config.keep_delivered.as_millis());
-        let rows = store.history.range(self.floors[2].to_be_bytes()..).take(SLICE / 10);
+        let rows = store.range(&store.history, self.floors[2].to_be_bytes()..).take(SLICE / 10);
         let mut seen = 0;
         for row in rows {
             seen += 1;
-            let Ok((key, block)) = row.into_inner() else { continue };
+            let Ok((key, block)) = row else { continue };
             let newest = settled::newest_ms(&block).unwrap_or_default();
             let expired = u128::from(now.saturating_sub(newest)) >= keep;
             if !expired && self.totals.history_bytes <= self.config.history_bytes {

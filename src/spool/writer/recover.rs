@@ -1,8 +1,7 @@
 //! What happens when the store fails: nothing is answered with yes, what was said is kept, and the database is
 //! opened again until it works.
 //!
-//! fjall refuses every write after an I/O error, so that it is never wrong about what is on disk; opening it anew is
-//! the way out. A refused event may still be found then (its commit reached the disk, the answer did not): it is
+//! After an I/O error nobody knows what is on disk; reading it anew is the way out. A refused event may still be found then (its commit reached the disk, the answer did not): it is
 //! delivered, and its dedup key is found with it, so that the publisher's repeat is recognised.
 
 use super::{Command, Cycle, Endpoint, RETRY, Writer};
@@ -11,7 +10,6 @@ use crate::spool::folder::says_full;
 use crate::spool::record::{Counts, Totals, decode_endpoint};
 use crate::spool::store::Store;
 use crate::spool::{Refusal, SpoolError, SpoolEvent};
-use fjall::PersistMode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,12 +27,12 @@ impl Writer {
             let (epoch, unwritten) = (endpoint.epoch, endpoint.unwritten.take());
             *endpoint = Endpoint { epoch, unwritten, ..Endpoint::default() };
         }
-        self.totals = match store.meta.get(b"totals")? {
+        self.totals = match store.get(&store.meta, b"totals")? {
             Some(row) => Totals::decode(&row).ok_or(fjall::Error::Unrecoverable)?,
             None => Totals::default(),
         };
-        for guard in store.endpoints.iter() {
-            let (key, row) = guard.into_inner()?;
+        for row in store.all(&store.endpoints) {
+            let (key, row) = row?;
             let (Some(uid), Some((identity, state))) = (number(&key), decode_endpoint(&row)) else {
                 self.meters.read_errors.increment(1);
                 tracing::error!("the spool has a damaged row of an endpoint");
@@ -47,8 +45,8 @@ impl Writer {
             endpoint.identity = identity;
             endpoint.state = state;
         }
-        for guard in store.counters.iter() {
-            let (key, row) = guard.into_inner()?;
+        for row in store.all(&store.counters) {
+            let (key, row) = row?;
             let (Some(uid), Some(counts)) = (number(&key), Counts::decode(&row)) else {
                 self.meters.read_errors.increment(1);
                 tracing::error!("the spool has a damaged row of numbers");
@@ -100,7 +98,9 @@ impl Writer {
     /// Opens the database again and writes what was kept.
     pub(super) fn recover(&mut self) {
         self.drop_store();
-        let opened = Store::open(&self.folder.store()).and_then(|store| {
+        let opened = Store::open(&self.folder.store(), &self.folder.log()).and_then(|store| {
+            // What a failed sync left behind may look written and not be: it is written again.
+            store.settle_down()?;
             self.store = Some(Arc::new(store));
             self.load()
         });
@@ -115,6 +115,10 @@ impl Writer {
         self.cycle.older = older;
         for uid in uids {
             self.touch(uid);
+        }
+        if let Err(error) = self.recount() {
+            self.fail("open", &error);
+            return;
         }
         for said in std::mem::take(&mut self.kept) {
             self.apply(&said);
@@ -177,9 +181,7 @@ impl Writer {
             self.recover();
         }
         let synced = match &self.store {
-            Some(store) if self.failing.is_none() => {
-                store.db.persist(PersistMode::SyncAll).map_err(|error| error.to_string())
-            }
+            Some(store) if self.failing.is_none() => store.sync().map_err(|error| error.to_string()),
             _ => Err("it failed and could not be opened again".to_owned()),
         };
         self.drop_store();

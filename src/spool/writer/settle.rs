@@ -5,7 +5,6 @@ use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{delivery_key, seq_key};
 use crate::spool::record::{DeadRow, DeliveryRow, RefsRow, decode_event};
 use crate::spool::{DeadReason, HistoryNote, Parked};
-use bytes::Bytes;
 use std::sync::Arc;
 
 impl Writer {
@@ -98,7 +97,7 @@ impl Writer {
             return true;
         }
         let Some(record) = self.read(|store| &store.events, &seq_key(seq)) else { return false };
-        let Some(event) = decode_event(seq, &Bytes::from(record)) else { return false };
+        let Some(event) = decode_event(seq, &record) else { return false };
         let refs = if event.targets > 1 {
             self.read(|store| &store.refs, &seq_key(seq)).and_then(|row| RefsRow::decode(&row))
         } else {

@@ -2,6 +2,7 @@
 
 mod cost;
 mod forward;
+mod matching;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -19,11 +20,14 @@ enum Command {
     Forward(forward::Options),
     /// Measure the daemon and the bare forwarder in turn.
     Cost(cost::Options),
+    /// Match events against a table of many endpoints, for an instruction count.
+    Match(matching::Options),
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Forward(options) => forward::run(options),
         Command::Cost(options) => cost::run(&options),
+        Command::Match(options) => matching::run(&options),
     }
 }

@@ -190,6 +190,28 @@ impl Daemon {
         until(SEE, what, async || so(&self.metrics().await)).await;
     }
 
+    /// Has it read its files again, and returns what came of it.
+    pub(crate) async fn reload(&mut self) -> Answer {
+        self.ask("/-/reload", "").await
+    }
+
+    /// How it says it is.
+    pub(crate) async fn status(&mut self) -> serde_json::Value {
+        let answer = self.running().admin.get("/api/v1/status").await.expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Posts to its admin listener.
+    pub(crate) async fn ask(&mut self, path: &str, body: impl Into<Bytes>) -> Answer {
+        let headers = [("content-type", "application/json")];
+        self.running()
+            .admin
+            .request(http::Method::POST, path, &headers, body.into())
+            .await
+            .expect("an answer")
+    }
+
     /// What `/-/ready` answers.
     pub(crate) async fn ready(&mut self) -> u16 {
         self.running().admin.get("/-/ready").await.expect("an answer").status

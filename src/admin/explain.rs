@@ -1,0 +1,131 @@
+//! Why an event goes where it goes: every endpoint, and the condition that decided.
+
+use super::backend::AdminBackend;
+use super::problem::Problem;
+use crate::table::filter::{Facts, with_stack};
+use crate::table::{Condition, Table};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The event that is asked about: as it would be posted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainEvent {
+    /// Its name.
+    pub event: String,
+    /// Its product.
+    pub product: String,
+    /// Its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Its data; without it, an empty object.
+    #[serde(default)]
+    pub data: serde_json::Map<String, serde_json::Value>,
+    /// Of a whole event; they decide nothing.
+    #[serde(default, skip_serializing)]
+    pub id: Option<String>,
+    /// Likewise.
+    #[serde(default, skip_serializing)]
+    pub timestamp: Option<String>,
+}
+
+/// Where an event goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Explanation {
+    /// The configuration that decides.
+    pub generation: u64,
+    /// How many endpoints get it.
+    pub deliveries: usize,
+    /// Every endpoint, those that get it first.
+    pub endpoints: Vec<EndpointExplanation>,
+}
+
+/// Whether one endpoint gets it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointExplanation {
+    /// Its name.
+    pub name: String,
+    /// The account it is for.
+    pub account: Option<String>,
+    /// Whether it gets it.
+    pub matches: bool,
+    /// The first condition that says no: `draft`, `event`, `product`, `account`, `filter` or `filter_failed`; else
+    /// `match`.
+    pub condition: String,
+    /// The same for people.
+    pub reason: String,
+}
+
+impl Explanation {
+    /// Asks a table. Takes time where there are many endpoints or filters.
+    ///
+    /// # Errors
+    /// The event is none of this catalogue, and what would be.
+    pub fn of(table: &Table, asked: &ExplainEvent) -> Result<Self, String> {
+        let catalogue = &table.catalogue;
+        known("event", &asked.event, &catalogue.events)?;
+        known("product", &asked.product, &catalogue.products)?;
+        if catalogue.accounts_required && asked.account.is_none() {
+            return Err("account is missing: every event here names the account it belongs to".to_owned());
+        }
+        let account = asked.account.as_deref();
+        let explained = with_stack(|| {
+            let facts = Facts::new(&asked.event, &asked.product, account, asked.data.clone().into());
+            let explained = table.explain(&asked.event, &asked.product, account, &facts);
+            explained
+                .into_iter()
+                .map(|explained| {
+                    let identity = &explained.entry.spec.identity;
+                    EndpointExplanation {
+                        name: identity.name.to_string(),
+                        account: identity.account.as_deref().map(str::to_owned),
+                        matches: explained.condition == Condition::Match,
+                        condition: explained.condition.as_str().to_owned(),
+                        reason: explained.condition.sentence(),
+                    }
+                })
+                .collect::<Vec<_>>()
+        });
+        let mut endpoints = explained.ok_or("the filters could not be asked")?;
+        endpoints.sort_by(|a, b| (!a.matches, &a.name, &a.account).cmp(&(!b.matches, &b.name, &b.account)));
+        let deliveries = endpoints.iter().filter(|endpoint| endpoint.matches).count();
+        Ok(Self { generation: table.generation.0, deliveries, endpoints })
+    }
+}
+
+fn known(what: &str, name: &str, names: &[Arc<str>]) -> Result<(), String> {
+    if names.iter().any(|known| known.as_ref() == name) {
+        return Ok(());
+    }
+    Err(format!("{name:?} is no {what} of the catalogue; known: {}", names.join(", ")))
+}
+
+/// `POST /api/v1/explain`.
+pub(super) async fn explain(State(backend): State<Arc<dyn AdminBackend>>, body: Bytes) -> Response {
+    let asked: ExplainEvent = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(error) => {
+            let status = match error.classify() {
+                serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            let detail =
+                format!("this is no event: {error}; its members are event, product, account and data");
+            return Problem::new(status, detail).into_response();
+        }
+    };
+    // With many endpoints and filters this takes a while, which the deliveries of this thread would wait for.
+    match tokio::task::spawn_blocking(move || backend.explain(&asked)).await {
+        Ok(Ok(explanation)) => Json(explanation).into_response(),
+        Ok(Err(detail)) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response(),
+        Err(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the event could not be explained")
+            .into_response(),
+    }
+}

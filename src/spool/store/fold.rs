@@ -1,0 +1,165 @@
+//! Brings what a log holds into the database, beside the writer.
+
+use super::layer::{Layer, SPACES};
+use super::{Base, Layers, lock};
+use crossbeam_channel::{Receiver, Sender};
+use fjall::{Keyspace, OwnedWriteBatch, PersistMode};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Rows and bytes of one write to the database.
+const ROWS: usize = 2000;
+const BYTES: usize = 512 * 1024;
+
+/// A layer to be brought into the database, and the segments that are not needed then.
+pub(super) struct Work {
+    pub(super) layer: Arc<Layer>,
+    pub(super) segments: Vec<PathBuf>,
+}
+
+/// Between the writer, the readers and the folder.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) layers: Mutex<Layers>,
+    /// A fold is over, well or not.
+    done: Condvar,
+    /// Why the last fold failed; it is not tried again before the store is opened anew.
+    failed: Mutex<Option<fjall::Error>>,
+    failing: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    /// The error that ended the folding, if one did; the first who asks has it.
+    pub(super) fn check(&self) -> fjall::Result<()> {
+        if !self.failing.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(lock(&self.failed).take().unwrap_or(fjall::Error::Poisoned))
+    }
+
+    /// Waits until no layer is being folded.
+    pub(super) fn idle(&self) -> fjall::Result<()> {
+        let mut layers = lock(&self.layers);
+        while layers.frozen.is_some() {
+            self.check()?;
+            let waited = self.done.wait_timeout(layers, Duration::from_millis(50));
+            layers = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.check()
+    }
+
+    fn end(&self, result: fjall::Result<()>) {
+        match result {
+            Ok(()) => lock(&self.layers).frozen = None,
+            Err(error) => {
+                *lock(&self.failed) = Some(error);
+                self.failing.store(true, Ordering::Release);
+            }
+        }
+        self.done.notify_all();
+    }
+}
+
+/// The thread that folds.
+pub(super) struct Folder {
+    shared: Arc<Shared>,
+    work: Option<Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Folder {
+    pub(super) fn start(base: Base, shared: Arc<Shared>) -> std::io::Result<Self> {
+        let (work, queue) = crossbeam_channel::bounded(1);
+        let own = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("spool-folder".to_owned())
+            .spawn(move || run(&base, &own, &queue))?;
+        Ok(Self { shared, work: Some(work), thread: Some(thread) })
+    }
+
+    /// Only when no other work is there.
+    pub(super) fn begin(&self, work: Work) {
+        // Its thread ended with an error that nobody has asked for yet.
+        if self.work.as_ref().is_none_or(|queue| queue.send(work).is_err()) {
+            self.shared.end(Err(fjall::Error::Poisoned));
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.work = None;
+        if let Some(thread) = self.thread.take() {
+            // It has said what there was to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(base: &Base, shared: &Shared, queue: &Receiver<Work>) {
+    for Work { layer, segments } in queue {
+        // A damaged file may fail an assertion inside the database.
+        let folded = catch_unwind(AssertUnwindSafe(|| fold(base, &layer, &shared.stop)));
+        let folded = folded.unwrap_or(Err(fjall::Error::Poisoned));
+        drop(layer);
+        match folded {
+            // What is left of it lies in the log still.
+            Ok(false) => return,
+            Ok(true) => shared.end(super::log::release(&segments).map_err(fjall::Error::Io)),
+            Err(error) => {
+                shared.end(Err(error));
+                return;
+            }
+        }
+    }
+}
+
+/// True: all of it is in the database and on disk. False: it was told to stop.
+fn fold(base: &Base, layer: &Layer, stop: &AtomicBool) -> fjall::Result<bool> {
+    for space in 0..u8::try_from(SPACES).unwrap_or(u8::MAX) {
+        let (Some(rows), Some(keyspace)) = (layer.rows(space), base.spaces.get(usize::from(space))) else {
+            continue;
+        };
+        let mut rows = rows.iter().peekable();
+        while rows.peek().is_some() {
+            if stop.load(Ordering::Acquire) {
+                return Ok(false);
+            }
+            keep_pace(base)?;
+            let mut batch = OwnedWriteBatch::with_capacity(base.db.clone(), ROWS);
+            let mut bytes = 0;
+            while batch.len() < ROWS && bytes < BYTES {
+                let Some((key, entry)) = rows.next() else { break };
+                match &entry.row {
+                    Some(row) => {
+                        bytes += row.len();
+                        batch.insert(keyspace, &key[..], row.clone());
+                    }
+                    None => batch.remove(keyspace, &key[..]),
+                }
+            }
+            batch.commit()?;
+        }
+    }
+    base.db.persist(PersistMode::SyncAll)?;
+    Ok(true)
+}
+
+/// Waits while the background work is so far behind that fjall would block a commit.
+///
+/// fjall then sleeps without looking whether its worker still lives: a full disk kills the worker, and the commit
+/// would never return. Here the poison is noticed.
+fn keep_pace(base: &Base) -> fjall::Result<()> {
+    let busy = |keyspace: &Keyspace| keyspace.sealed_memtable_count() >= 2 || keyspace.l0_table_count() >= 28;
+    while base.spaces.iter().any(busy) {
+        base.db.persist(PersistMode::Buffer)?;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Counts what is there, when the numbers that were kept may be wrong: some commits of a damaged log are missing,
+//! the rows and numbers of the others are whole.
+
+use super::Writer;
+use crate::ids::{EndpointUid, Seq};
+use crate::spool::codec::{seq_key, split_delivery_key, split_seq_key};
+use crate::spool::record::{Counts, DeadRow, DeliveryRow, Totals};
+use crate::spool::store::{Space, Store};
+use std::collections::HashSet;
+
+impl Writer {
+    /// Makes all numbers agree with the rows, if they may not; they are written with the next commit.
+    pub(super) fn recount(&mut self) -> fjall::Result<()> {
+        let Some(store) = self.store.clone().filter(|store| store.uncounted) else { return Ok(()) };
+        let store = &*store;
+        self.meters.read_errors.increment(store.lost);
+        tracing::error!(lost_commits = store.lost, "the spool was damaged; what is left is counted again");
+        for endpoint in self.endpoints.values_mut() {
+            endpoint.counts = Counts { last: endpoint.counts.last, ..Counts::default() };
+        }
+        let known = Totals { dedup: 0, pending: 0, dead: 0, dead_bytes: 0, history_bytes: 0, ..self.totals };
+        self.totals = known;
+        self.count_waiting(store)?;
+        self.count_dead(store)?;
+        for row in store.all(&store.dedup_order) {
+            row?;
+            self.totals.dedup += 1;
+        }
+        for row in store.all(&store.history) {
+            self.totals.history_bytes += row?.1.len() as u64;
+        }
+        let after = |space: &Space| -> fjall::Result<u64> {
+            let last = store.range_back::<&[u8]>(space, ..).next().transpose()?;
+            Ok(last.and_then(|(key, _)| split_seq_key(&key)).map_or(0, |last| last + 1))
+        };
+        let last = self.endpoints.values().map(|endpoint| endpoint.counts.last + 1).max().unwrap_or_default();
+        let next_seq = [last, after(&store.events)?, after(&store.dedup_order)?];
+        self.totals.next_seq = next_seq.into_iter().fold(self.totals.next_seq, u64::max);
+        self.totals.next_block = self.totals.next_block.max(after(&store.history)?);
+        self.totals.next_dead = self.totals.next_dead.max(after(&store.dead_order)?);
+        let uids: Vec<EndpointUid> = self.endpoints.keys().copied().collect();
+        let next_uid = uids.iter().map(|uid| uid.0.saturating_add(1)).max().unwrap_or_default();
+        self.totals.next_uid = self.totals.next_uid.max(next_uid);
+        for uid in uids {
+            self.touch(uid);
+        }
+        self.insert(|store| &store.meta, b"totals", self.totals.encode());
+        Ok(())
+    }
+
+    fn count_waiting(&mut self, store: &Store) -> fjall::Result<()> {
+        let mut shared = HashSet::new();
+        for row in store.all(&store.deliveries) {
+            let (key, row) = row?;
+            let Some((uid, seq)) = split_delivery_key(&key) else { continue };
+            let counts = &mut self.endpoints.entry(uid).or_default().counts;
+            counts.last = counts.last.max(seq.0);
+            // A damaged one is set aside when it is read.
+            let row = DeliveryRow::decode(&row);
+            if row.is_some_and(|row| row.parked.is_some()) {
+                counts.parked += 1;
+            } else {
+                counts.ready += 1;
+            }
+            let length = row.map_or(0, |row| u64::from(row.length));
+            counts.bytes += length;
+            let first = store.get(&store.refs, seq_key(seq))?.is_none() || shared.insert(seq);
+            self.totals.pending += if first { length } else { 0 };
+        }
+        Ok(())
+    }
+
+    fn count_dead(&mut self, store: &Store) -> fjall::Result<()> {
+        for row in store.all(&store.dead) {
+            let (key, row) = row?;
+            let Some((uid, Seq(_))) = split_delivery_key(&key) else { continue };
+            self.endpoints.entry(uid).or_default().counts.dead += 1;
+            self.totals.dead += 1;
+            self.totals.dead_bytes += DeadRow::decode(&row).map_or(0, |dead| u64::from(dead.length));
+        }
+        Ok(())
+    }
+}
