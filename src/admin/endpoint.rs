@@ -137,15 +137,22 @@ pub struct SettingIssue {
 }
 
 /// Both sides of an edit that met another one.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct Collision {
     /// What was sent, without secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub yours: Option<Settings>,
-    /// What the file says now; none: it is gone.
+    /// What the file says now; absent: it is gone, or no TOML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub theirs: Option<Settings>,
     /// The version of `theirs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     /// What the file said in the version that the edit started from, if that is still known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub base: Option<Settings>,
 }
 

@@ -67,8 +67,9 @@ async fn admit(door: &Door, mut request: Request) -> Result<Request, Box<Respons
     if !reads_openly && (writes || path != "/metrics") {
         check(request.headers(), door.listen(), &access.hosts, writes).map_err(refuse)?;
     }
-    let open = reads_openly || path == "/login" || path.starts_with("/assets/");
-    if !open && !(path == "/metrics" && access.metrics_public) {
+    let scraped = path == "/metrics" && access.metrics_public;
+    let open = reads_openly || scraped || path == "/login" || path.starts_with("/assets/");
+    if !open {
         let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
         let entrance = door.enter(&access, request.headers(), peer);
         let entrance = entrance.map_err(|problem| Box::new(turned_away(problem, &request)))?;

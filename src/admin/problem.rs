@@ -1,4 +1,4 @@
-use super::endpoint::{Collision, EndpointError, SettingIssue, Settings};
+use super::endpoint::{Collision, EndpointError, SettingIssue};
 use axum::response::{IntoResponse, Response};
 use http::header::{HeaderName, HeaderValue};
 use http::{StatusCode, header};
@@ -22,24 +22,14 @@ pub struct Problem {
     errors: Vec<SettingIssue>,
     /// 409: what the file would say, to be put there by hand.
     #[serde(skip_serializing_if = "Option::is_none")]
-    toml: Option<String>,
-    /// 412: what was sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    yours: Option<Settings>,
-    /// 412: what the file says now; absent: it is gone, or no TOML.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    theirs: Option<Settings>,
-    /// 412: the version of `theirs`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    etag: Option<String>,
-    /// 412: what the file said when the edit began, where that is still known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    base: Option<Settings>,
+    toml: Option<Box<str>>,
+    /// 412: both sides.
+    #[serde(flatten)]
+    #[schema(value_type = Collision)]
+    collision: Option<Box<Collision>>,
     #[serde(skip)]
-    headers: Vec<(HeaderName, HeaderValue)>,
+    #[expect(clippy::box_collection, reason = "keeps the error small, and few have any")]
+    headers: Option<Box<Vec<(HeaderName, HeaderValue)>>>,
 }
 
 impl Problem {
@@ -52,23 +42,15 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             toml: None,
-            yours: None,
-            theirs: None,
-            etag: None,
-            base: None,
-            headers: Vec::new(),
+            collision: None,
+            headers: None,
         }
     }
 
     /// With a header beside the document.
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.headers.get_or_insert_default().push((name, value));
         self
-    }
-
-    fn collision(self, collision: Collision) -> Self {
-        let Collision { yours, theirs, etag, base } = collision;
-        Self { yours, theirs, etag, base, ..self }
     }
 }
 
@@ -80,11 +62,11 @@ impl From<EndpointError> for Problem {
             EndpointError::NotFound(_) => Self::new(S::NOT_FOUND, detail),
             EndpointError::NameTaken(_) => Self::new(S::CONFLICT, detail),
             EndpointError::Changed(_, collision) => {
-                Self::new(S::PRECONDITION_FAILED, detail).collision(*collision)
+                Self { collision: Some(collision), ..Self::new(S::PRECONDITION_FAILED, detail) }
             }
             EndpointError::Invalid(errors) => Self { errors, ..Self::new(S::UNPROCESSABLE_ENTITY, detail) },
             EndpointError::ReadOnly { toml, .. } => {
-                Self { toml: Some(toml), ..Self::new(S::CONFLICT, detail) }
+                Self { toml: Some(toml.into()), ..Self::new(S::CONFLICT, detail) }
             }
             EndpointError::Unfit(_) => Self::new(S::UNPROCESSABLE_ENTITY, detail),
             EndpointError::Failed(_) => Self::new(S::SERVICE_UNAVAILABLE, detail),
@@ -95,7 +77,7 @@ impl From<EndpointError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let headers = std::mem::take(&mut self.headers);
+        let headers = self.headers.take().map(|headers| *headers).unwrap_or_default();
         let mut response = (status, axum::Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -170,7 +170,7 @@ impl Backend {
 
     async fn sweep(&self, unused: Vec<PathBuf>) {
         let store = Arc::clone(&self.store);
-        drop(tokio::task::spawn_blocking(move || store.sweep(unused)).await);
+        drop(tokio::task::spawn_blocking(move || store.sweep(&unused)).await);
     }
 
     async fn detail(&self, caller: &Caller, name: &str, current: Current) -> EndpointDetail {
@@ -181,7 +181,7 @@ impl Backend {
             .filter(|error| error.file.ends_with(&suffix))
             .map(|error| ConfigIssue { file: Store::shown_path(name), ..ConfigIssue::from(error) })
             .collect();
-        let account = config::account_of(&current.text).ok().flatten();
+        let account = config::account_of(&current.text).flatten();
         let mut status = self.status_of(name).filter(|status| caller.sees(status.account.as_deref()));
         if let Some(status) = &mut status {
             status.rejected = !errors.is_empty();

@@ -70,9 +70,8 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(name, &error)),
         };
-        let account = config::account_of(&text).unwrap_or_else(|()| {
-            running.and_then(|spec| spec.identity.account.as_deref().map(str::to_owned))
-        });
+        let account = config::account_of(&text)
+            .unwrap_or_else(|| running.and_then(|spec| spec.identity.account.as_deref().map(str::to_owned)));
         if !caller.sees(account.as_deref()) {
             return Err(EndpointError::NotFound(name.to_owned()));
         }
@@ -219,7 +218,7 @@ impl Store {
     }
 
     /// Deletes secret files that no endpoint file names any more.
-    pub(super) fn sweep(&self, unused: Vec<PathBuf>) {
+    pub(super) fn sweep(&self, unused: &[PathBuf]) {
         if unused.is_empty() {
             return;
         }
@@ -414,7 +413,7 @@ fn not_for_customers(shown: &Settings, wanted: &mut Settings, account: &Arc<str>
             issues.push(issue(&path, "this login may only use http", None));
         }
     }
-    let both = [&*shown, &*wanted].map(|settings| settings.get("http").and_then(Value::as_object));
+    let both = [shown, &*wanted].map(|settings| settings.get("http").and_then(Value::as_object));
     let mut keys: Vec<&String> = both.into_iter().flatten().flat_map(|http| http.keys()).collect();
     keys.sort();
     keys.dedup();

@@ -45,11 +45,12 @@ impl Loader {
     }
 }
 
-/// The account that an endpoint's text names; `Err`: the text is no TOML.
-pub fn account_of(text: &str) -> Result<Option<String>, ()> {
+/// The account that an endpoint's text names, if any; none at all: the text is no TOML.
+#[must_use]
+pub fn account_of(text: &str) -> Option<Option<String>> {
     let problems = Problems::unshown(text);
-    let root = tree::parse(text, &problems).ok_or(())?;
-    Ok(root.find(&["account"]).and_then(|entry| match &entry.node.item {
+    let root = tree::parse(text, &problems)?;
+    Some(root.find(&["account"]).and_then(|entry| match &entry.node.item {
         Item::String(text) if text != "*" => Some(text.clone()),
         _ => None,
     }))

@@ -4,6 +4,8 @@
 //! at what can be seen from outside.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod backlog;
 #[cfg(test)]
 mod bad_input;

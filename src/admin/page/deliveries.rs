@@ -78,6 +78,8 @@ pub(super) struct Deliveries<'a> {
     pub(super) endpoints: &'a [String],
     pub(super) events: &'a [String],
     pub(super) products: &'a [String],
+    /// What could not be done, for people.
+    pub(super) failed: Option<&'a str>,
 }
 
 impl Deliveries<'_> {
@@ -89,6 +91,7 @@ impl Deliveries<'_> {
                 label.row.end { input #follow type="checkbox" form="filters" name="follow" value="on" checked[self.wanted.follow == "on"]; "Follow" }
             }
             (super::list::done(&self.wanted.done))
+            @if let Some(text) = self.failed { (parts::note(Tone::Bad, true, &html! { p.grow { (text) } })) }
             (self.filters())
             @match self.page {
                 Err(reason) => (parts::note(Tone::Bad, true, &html! { p.grow { (reason) } a.btn.slim href="/deliveries" { "Clear filters" } })),
@@ -249,14 +252,24 @@ fn detail_of(detail: &DeliveryDetail, wanted: &Wanted) -> Markup {
             @if let Some(body) = &detail.body {
                 details { summary { "Request body" } pre id={"body-" (row.id)} tabindex="0" { (body.get()) } }
             }
-            form.row method="post" action={"/deliveries/" (segment(&row.id)) "/retry"} {
-                @if !matches!(row.state, DeliveryState::InFlight) {
-                    button.slim data-again { @if matches!(row.state, DeliveryState::Delivered | DeliveryState::Dead) { "Send again" } @else { "Send now" } }
+            @if let Some(words) = again(row.state) {
+                form.row method="post" action={"/deliveries/" (segment(&row.id)) "/retry"} {
+                    button.slim data-again { (words) }
                     span.small.soft { "Goes to the endpoint's current URL with its current credentials" }
                 }
-                input type="hidden" name="back" value=(wanted.link("", &row.id));
+            } @else if row.state == DeliveryState::Delivered {
+                p.small.soft { "It landed. The body of what landed is not kept, so it cannot be sent again." }
             }
         }
+    }
+}
+
+/// What the button that sends it says; none: it cannot be sent by hand now.
+const fn again(state: DeliveryState) -> Option<&'static str> {
+    match state {
+        DeliveryState::Dead => Some("Send again"),
+        DeliveryState::Parked => Some("Send now"),
+        _ => None,
     }
 }
 

@@ -55,36 +55,50 @@ pub(super) async fn deliveries(
     caller: Caller,
     Query(wanted): Query<deliveries::Wanted>,
 ) -> Response {
-    let status = page.status(&caller).await;
-    let Some(backend) = page.admin.deliveries() else { return missing(&status, &caller, Tab::Deliveries) };
+    let Some(backend) = page.admin.deliveries() else {
+        return missing(&page.status(&caller).await, &caller, Tab::Deliveries);
+    };
+    draw_deliveries(&page, &caller, &backend, &wanted, None).await
+}
+
+async fn draw_deliveries(
+    page: &Page,
+    caller: &Caller,
+    backend: &Arc<dyn DeliveriesBackend>,
+    wanted: &deliveries::Wanted,
+    failed: Option<&str>,
+) -> Response {
+    let status = page.status(caller).await;
     let cursor = (!wanted.cursor.is_empty()).then(|| wanted.cursor.clone());
-    let found = match understood(&page, &caller, wanted.filter()) {
+    let found = match understood(page, caller, wanted.filter()) {
         Ok(understood) => backend.list(understood, cursor, ROWS).await.map_err(|error| error.to_string()),
         Err(reason) => Err(reason),
     };
     let opened = if wanted.open.is_empty() {
         None
     } else {
-        Some(seen(&backend, &caller, &wanted.open).await.map_err(|error| error.to_string()))
+        Some(seen(backend, caller, &wanted.open).await.map_err(|error| error.to_string()))
     };
     let (events, products) = page.facts.catalogue();
     let body = Deliveries {
-        wanted: &wanted,
+        wanted,
         page: &found,
         opened: opened.as_ref(),
         endpoints: &names(&status),
         events: &events,
         products: &products,
+        failed,
     }
     .draw();
     let mut screen = Screen::new("Deliveries", Tab::Deliveries);
     screen.path.push((String::new(), "Deliveries".to_owned()));
-    screen.show(&status, &caller, &body)
+    screen.show(&status, caller, &body)
 }
 
 pub(super) async fn retry(State(page): State<Page>, caller: Caller, Path(id): Path<String>) -> Response {
-    let status = page.status(&caller).await;
-    let Some(backend) = page.admin.deliveries() else { return missing(&status, &caller, Tab::Deliveries) };
+    let Some(backend) = page.admin.deliveries() else {
+        return missing(&page.status(&caller).await, &caller, Tab::Deliveries);
+    };
     let retried = match seen(&backend, &caller, &id).await {
         Ok(_) => backend.retry(&id).await,
         Err(error) => Err(error),
@@ -94,20 +108,9 @@ pub(super) async fn retry(State(page): State<Page>, caller: Caller, Path(id): Pa
             let id = segment(&retried.id);
             go(&format!("/deliveries?done=queued&open={id}#{id}"))
         }
-        Err(DeliveryError::NotFound(_)) => missing(&status, &caller, Tab::Deliveries),
         Err(error) => {
-            let found = Err(error.to_string());
-            let wanted = deliveries::Wanted::default();
-            let body = Deliveries {
-                wanted: &wanted,
-                page: &found,
-                opened: None,
-                endpoints: &names(&status),
-                events: &[],
-                products: &[],
-            }
-            .draw();
-            Screen::new("Deliveries", Tab::Deliveries).show(&status, &caller, &body)
+            let wanted = deliveries::Wanted { open: id, ..deliveries::Wanted::default() };
+            draw_deliveries(&page, &caller, &backend, &wanted, Some(&error.to_string())).await
         }
     }
 }

@@ -223,6 +223,10 @@ impl Daemon {
         self.running.as_ref().expect("it is running").ready.ingress
     }
 
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.running.as_ref().expect("it is running").ready.admin
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         self.running.as_ref().expect("it is running").ready.pid
     }

@@ -76,6 +76,8 @@
     if (!live.length || document.hidden) return;
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error", signal: AbortSignal.timeout(8000) });
+      // The answer to a form has no address of its own to look at again.
+      if (!answer.ok && answer.status < 500) return;
       if (!answer.ok) throw new Error(String(answer.status));
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of live) {
