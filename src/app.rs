@@ -15,7 +15,10 @@ mod store;
 mod trial;
 mod views;
 
-pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sink_kinds};
+pub use files::{
+    CheckedFile, EffectiveError, LoneEndpoint, check, effective, explain, lone_context, lone_endpoint,
+    schema, sinks,
+};
 
 use crate::admin::ReloadReport;
 use crate::metrics::Metrics;
@@ -27,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// What a daemon is started with.
 #[derive(Clone)]
@@ -56,6 +60,7 @@ pub struct App {
     admin: SocketAddr,
     grace: Duration,
     backend: Arc<Backend>,
+    sink_tasks: TaskTracker,
     stop_ingress: CancellationToken,
     stop_admin: CancellationToken,
     serving_ingress: JoinHandle<()>,

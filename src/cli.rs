@@ -17,6 +17,7 @@ mod listen;
 mod log;
 mod operate;
 mod out;
+mod plugins;
 mod receiver;
 mod send;
 
@@ -40,6 +41,7 @@ use std::sync::Arc;
 ///     postrider::Postrider::new().main()
 /// }
 /// ```
+/// `examples/custom_sink.rs` adds one.
 #[derive(Clone, Default)]
 pub struct Postrider {
     sinks: Vec<Arc<dyn SinkFactory>>,
@@ -90,7 +92,7 @@ impl Postrider {
             Command::Dev(args) => dev::dev(&args, &self.sinks, global),
             Command::Check(args) => config::check(&args, &self.sinks, global),
             Command::Config(command) => config::config(&command, &self.sinks),
-            Command::Plugins => config::plugins(&self.sinks, global),
+            Command::Plugins(command) => plugins::plugins(&command, &self.sinks, global),
             Command::Send(args) => client(send::send(&args, global)),
             Command::Test(args) => client(operate::test(&args, global)),
             Command::Explain(args) => client(explain::explain(&args, &self.sinks, global)),

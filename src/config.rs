@@ -26,6 +26,7 @@ mod secrets;
 mod section;
 mod sink_table;
 mod source;
+mod tls;
 mod tree;
 mod units;
 

@@ -1,4 +1,4 @@
-//! Where events come in: `POST /v1/events` over HTTP/1.1 (D3).
+//! Where events come in: `POST /v1/events` over HTTP/1.1, ours or CloudEvents 1.0.
 //!
 //! A connection is a task. Its bytes pass `wire`, which keeps its deadlines and looks for requests that could be
 //! read in two ways; hyper parses them; `handler` checks one request in the documented precedence of errors, reads

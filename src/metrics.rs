@@ -82,6 +82,14 @@ impl Metrics {
         EndpointMetrics::new(self, name, labelled)
     }
 
+    /// Whether what an endpoint's sink keeps running works: `KIND:ENDPOINT`. The series goes with the endpoint.
+    pub fn plugin(&self, kind: &str, endpoint: &str) -> Gauge {
+        let key = key(names::PLUGIN_UP, &[("plugin", &format!("{kind}:{endpoint}"))]);
+        let mut index = lock(&self.0.of_endpoint);
+        index.entry(endpoint.into()).or_default().insert((Kind::Gauge, key.clone()));
+        self.0.registry.get_or_create_gauge(&key, |gauge| Gauge::from_arc(Arc::clone(gauge)))
+    }
+
     /// Lets every series go that has this value of the label `endpoint`.
     pub fn forget_endpoint(&self, endpoint: &str) {
         let mut index = lock(&self.0.of_endpoint);

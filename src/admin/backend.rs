@@ -5,12 +5,18 @@ use super::explain::{ExplainEvent, Explanation};
 use super::page::PageBackend;
 use super::status::{ReloadReport, Status, TestEvent, TestReport};
 use crate::config::AdminConfig;
+use crate::net::ServerTls;
 use async_trait::async_trait;
 use std::sync::Arc;
 
 /// What the admin listener asks of the daemon.
 #[async_trait]
 pub trait AdminBackend: EndpointBackend {
+    /// What the listener proves itself with now; none: it speaks plainly.
+    fn tls(&self) -> Option<Arc<ServerTls>> {
+        None
+    }
+
     /// Who may come in, as the configuration in force says.
     fn access(&self) -> AdminConfig;
 

@@ -2,6 +2,7 @@ use super::backend::AdminBackend;
 use super::door::Peer;
 use super::page::Page;
 use super::routes::router;
+use crate::net::secured;
 use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -39,6 +40,7 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
         tracing::error!("the admin listener has no address; it is not served");
         return;
     };
+    let tls = Arc::clone(&backend);
     let page = Page::of(&backend);
     let routes = router(backend, listen, page.clone());
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -62,11 +64,12 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
         let Some((stream, permit)) = accepted else { continue };
         let peer = stream.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
         let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let (http, watcher, tls) = (http.clone(), graceful.watcher(), tls.tls());
         connections.spawn(async move {
             // What breaks a connection is the other side's business.
-            let _ = connection.await;
+            if let Ok(stream) = secured(stream, tls.as_deref(), HEADER_TIME).await {
+                let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
+            }
             drop(permit);
         });
     }

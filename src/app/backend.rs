@@ -12,6 +12,7 @@ use crate::clock::{Clock, unix_ms};
 use crate::config::{AdminConfig, DaemonConfig};
 use crate::delivery::Condition;
 use crate::metrics::Metrics;
+use crate::net::ServerTls;
 use crate::reload::{ReloadHandle, ReloadOutcome};
 use crate::router::{Directory, RouterHandle};
 use crate::spool::{EmbeddedSpool, EndpointState, Spool as _};
@@ -28,6 +29,8 @@ pub(super) struct Backend {
     pub(super) path: PathBuf,
     /// As it was at the start: what is read of it here is not live.
     pub(super) daemon: Arc<DaemonConfig>,
+    /// As it is now.
+    pub(super) config: Arc<ArcSwap<DaemonConfig>>,
     pub(super) router: RouterHandle,
     pub(super) spool: Arc<EmbeddedSpool>,
     pub(super) reload: ReloadHandle,
@@ -38,14 +41,16 @@ pub(super) struct Backend {
     pub(super) deliveries: Arc<Deliveries>,
     /// Cancelled when the daemon begins to stop.
     pub(super) draining: CancellationToken,
-    /// The configuration in force.
-    pub(super) config: Arc<ArcSwap<DaemonConfig>>,
     pub(super) store: Arc<Store>,
     pub(super) changes: Arc<Changes>,
 }
 
 #[async_trait]
 impl AdminBackend for Backend {
+    fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.config.load().admin.tls.clone()
+    }
+
     fn access(&self) -> AdminConfig {
         self.config.load().admin.clone()
     }

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 impl App {
     /// Builds it bottom-up. Events are taken when this returns.
@@ -69,7 +70,10 @@ impl App {
         .await?
         .map_err(|error| StartError::Failed(error.to_string()))?;
 
+        let sink_tasks = TaskTracker::new();
         let router = RouterHandle::start(RouterDeps {
+            folder: loader.base().into(),
+            sink_tasks: sink_tasks.clone(),
             table: Arc::default(),
             directory: Arc::new(Directory::default()),
             spool: spool.clone(),
@@ -122,7 +126,7 @@ impl App {
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             config: Arc::clone(&config),
-            limits: Limits::default(),
+            limits: Limits::default().within(descriptors()),
         });
         let started = clock.now();
         let grace = daemon.shutdown.grace;
@@ -139,13 +143,13 @@ impl App {
         let backend = Arc::new(Backend {
             path,
             daemon,
+            config,
             router,
             spool,
             reload,
             metrics,
             clock,
             started,
-            config,
             store,
             changes,
             deliveries,
@@ -165,6 +169,7 @@ impl App {
             admin: admin_at,
             grace,
             backend,
+            sink_tasks,
             stop_ingress,
             stop_admin,
             serving_ingress,
@@ -176,6 +181,17 @@ impl App {
 /// How long and how many repeats the spool recognises.
 pub(super) fn dedup_limits(daemon: &DaemonConfig) -> DedupLimits {
     DedupLimits { window: daemon.ingress.dedup_window, max: daemon.ingress.dedup_max }
+}
+
+/// How many descriptors this process may open. The soft limit is raised to the hard one: it is low for programs that
+/// know no other way to wait for descriptors than a table of a thousand.
+fn descriptors() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let soft = limit.current;
+    limit.current = limit.maximum;
+    let raised = setrlimit(Resource::Nofile, limit).is_ok();
+    if raised { limit.maximum } else { soft }.unwrap_or(u64::MAX)
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -60,8 +60,9 @@ pub(super) enum Command {
     /// What is configured, and what can be
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// The kinds of sinks an endpoint file may name
-    Plugins,
+    /// Sinks: those there are, and how to make one of your own
+    #[command(subcommand)]
+    Plugins(PluginsCommand),
     /// Print a script that completes this command line
     Completions {
         /// For which shell
@@ -351,6 +352,44 @@ pub(super) enum ConfigCommand {
     },
     /// The JSON Schema of the files, for editors
     Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginsCommand {
+    /// The kinds of sinks an endpoint file may name
+    List,
+    /// Write a sink that works, with its test and an endpoint file that uses it
+    New {
+        /// What it is called: lower-case letters, digits, hyphens
+        name: String,
+        /// What it is written in
+        #[arg(long, value_enum, default_value = "python")]
+        lang: Language,
+        /// The folder to write; ./NAME where it is left out
+        #[arg(long, value_name = "PATH")]
+        dir: Option<PathBuf>,
+        /// For Rust: a checkout of Postrider to build against, rather than its published crate
+        #[arg(long, value_name = "PATH")]
+        source: Option<PathBuf>,
+    },
+    /// Put a sink through its paces: every shape of event, a burst, a repeat, an orderly end
+    Test {
+        /// Its folder, with endpoint.toml in it, or an endpoint file
+        path: PathBuf,
+    },
+}
+
+/// What a sink is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    /// Python 3.
+    Python,
+    /// JavaScript.
+    Node,
+    /// The shell.
+    Sh,
+    /// Rust, in a binary of its own.
+    Rust,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-use crate::net::NetworkPolicy;
+use crate::net::{NetworkPolicy, ServerTls};
 use crate::policy::{DeliverySettings, Rate};
 use crate::table::Catalogue;
 use postrider_sink::Secret;
@@ -35,6 +35,8 @@ pub struct DaemonConfig {
 pub struct IngressConfig {
     /// The address. Not live.
     pub listen: SocketAddr,
+    /// What it proves itself with; none: it speaks plainly.
+    pub tls: Option<Arc<ServerTls>>,
     /// Bytes of one request's body.
     pub max_body: u64,
     /// Events of one request.
@@ -79,6 +81,8 @@ pub enum Credential {
 pub struct AdminConfig {
     /// The address. Not live.
     pub listen: SocketAddr,
+    /// What it proves itself with; none: it speaks plainly.
+    pub tls: Option<Arc<ServerTls>>,
     /// Who may log in. Empty: anybody, on loopback only.
     pub logins: Vec<Login>,
     /// Names by which browsers reach it, beside those of this machine.
@@ -146,7 +150,7 @@ impl AdminConfig {
     /// The defaults, at an address.
     #[must_use]
     pub const fn at(listen: SocketAddr) -> Self {
-        Self { listen, logins: Vec::new(), hosts: Vec::new(), metrics_public: false }
+        Self { listen, tls: None, logins: Vec::new(), hosts: Vec::new(), metrics_public: false }
     }
 }
 
@@ -156,6 +160,7 @@ impl IngressConfig {
     pub fn at(listen: SocketAddr) -> Self {
         Self {
             listen,
+            tls: None,
             max_body: 256 * KIB,
             max_batch: 1000,
             dedup_window: DAY,

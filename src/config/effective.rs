@@ -145,6 +145,16 @@ impl SinkValues<'_, '_> {
             Item::String(text) if secret || (text.contains("://") && text.contains('@')) => {
                 self.push(node, key, format!("fingerprint {}", fingerprint(&Secret::new(text.clone()))));
             }
+            Item::String(text) if text.contains("://") && text.contains('?') => {
+                // The query may hold a secret.
+                let shown = text.split('?').next().unwrap_or_default();
+                let value = format!(
+                    "{:?}, fingerprint {}",
+                    format!("{shown}?…"),
+                    fingerprint(&Secret::new(text.clone()))
+                );
+                self.push(node, key, value);
+            }
             _ => {
                 let value = self.text.get(node.span.clone()).unwrap_or_default().to_owned();
                 self.push(node, key, value);

@@ -78,6 +78,18 @@ pub(super) const DAEMON: &[Key] = &[
         "10000000",
         "How many events are remembered for that.",
     ),
+    live(
+        "ingress.tls.cert",
+        Kind::Text,
+        "",
+        "With TLS: the file of the certificates in PEM form, the listener's own first.",
+    ),
+    live(
+        "ingress.tls.key",
+        Kind::Text,
+        "",
+        "And the file of its private key. Both are watched like secrets.",
+    ),
     live("ingress.publisher[].name", Kind::Text, "", "Who may post events; the name is for logs."),
     live(
         "ingress.publisher[].basic.username",
@@ -95,6 +107,13 @@ pub(super) const DAEMON: &[Key] = &[
         "\"127.0.0.1:8081\"",
         "The API, the metrics, the page. Off loopback it needs a login.",
     ),
+    live(
+        "admin.tls.cert",
+        Kind::Text,
+        "",
+        "With TLS: the file of the certificates in PEM form, the listener's own first.",
+    ),
+    live("admin.tls.key", Kind::Text, "", "And the file of its private key. Both are watched like secrets."),
     live(
         "admin.hosts",
         Kind::Texts,

@@ -303,6 +303,7 @@ impl EndpointState {
         let plan = Arc::clone(&sink.plan);
         let host = HostContext {
             connect_timeout: self.args.spec.delivery.connect_timeout,
+            timeout: self.args.spec.delivery.timeout,
             concurrency: self.args.spec.delivery.concurrency.get(),
             ..self.args.host.clone()
         };

@@ -15,9 +15,11 @@ use crate::table::{Entry, Table};
 use arc_swap::ArcSwap;
 use metrics::Counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 /// Matches, numbers, supervises.
 pub(super) struct RouterActor;
@@ -32,6 +34,10 @@ pub struct RouterDeps {
     pub spool: Arc<dyn Spool>,
     /// The way out for sinks.
     pub network: Arc<Network>,
+    /// Where relative paths start.
+    pub folder: Arc<Path>,
+    /// Owns what sinks keep running.
+    pub sink_tasks: TaskTracker,
     /// `postrider/VERSION`.
     pub user_agent: Arc<str>,
     /// The time.

@@ -8,13 +8,14 @@ use crate::policy::DeliverySettings;
 use crate::spool::{NewEvent, Receipt, Spool, SpoolError, SpoolEvent};
 use crate::table::{EndpointSpec, Entry, Table};
 use arc_swap::ArcSwap;
-use postrider_sink::HostContext;
+use postrider_sink::{Host, HostContext, Task};
 use ractor::{Actor, ActorRef, SpawnErr};
 use std::any::Any;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
 /// Events of one request, checked, on their way to the table.
 pub struct Submission {
@@ -47,6 +48,20 @@ pub struct RouterHandle {
     host: HostContext,
 }
 
+/// The host of a sink that is built for one attempt outside of its endpoint's actor: how it is says nothing about the
+/// endpoint.
+struct Apart(TaskTracker);
+
+impl Host for Apart {
+    fn spawn(&self, task: Task) {
+        self.0.spawn(task);
+    }
+
+    fn up(&self, _kind: &str) {}
+
+    fn down(&self, _kind: &str, _reason: &str) {}
+}
+
 /// A configuration could not be put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -71,8 +86,11 @@ impl RouterHandle {
             user_agent: Arc::clone(&deps.user_agent),
             connector: deps.network.connector(""),
             clock: Arc::clone(&deps.clock),
+            folder: Arc::clone(&deps.folder),
             connect_timeout: Duration::ZERO,
+            timeout: Duration::ZERO,
             concurrency: 1,
+            host: Arc::new(Apart(deps.sink_tasks.clone())),
         };
         let network = Arc::clone(&deps.network);
         let (actor, _joined) = Actor::spawn(None, RouterActor, deps).await?;
@@ -98,6 +116,7 @@ impl RouterHandle {
             endpoint: endpoint.into(),
             connector: self.network.connector(endpoint),
             connect_timeout: delivery.connect_timeout,
+            timeout: delivery.timeout,
             concurrency: 1,
             ..self.host.clone()
         }

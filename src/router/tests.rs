@@ -79,6 +79,8 @@ async fn house(names: &[&'static str]) -> House {
         directory: Arc::default(),
         spool: spool.clone(),
         network: Network::new(NetworkPolicy::default(), Vec::new(), Arc::new(SystemResolver::new())),
+        folder: folder.path().into(),
+        sink_tasks: tokio_util::task::TaskTracker::new(),
         user_agent: "postrider/test".into(),
         clock,
         chance: Arc::new(SystemChance),

@@ -1,6 +1,7 @@
 use crate::answer;
 use crate::link::{Link, Rest};
 use crate::pool::Pool;
+use crate::proxy::Proxy;
 use crate::request::Template;
 use crate::settings::HttpSettings;
 use crate::tls;
@@ -34,6 +35,7 @@ pub(crate) struct HttpSink {
     name: Arc<str>,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    proxy: Option<Proxy>,
     pool: Pool,
     url: Arc<str>,
 }
@@ -57,6 +59,7 @@ impl HttpSink {
             name: Arc::clone(&settings.destination.host),
             port: settings.destination.port,
             tls: tls.map(|(config, name)| (TlsConnector::from(config), name)),
+            proxy: settings.proxy.clone(),
             pool: Pool::new(Arc::clone(&host.clock), host.concurrency),
             url: Arc::clone(&settings.destination.url),
         })
@@ -148,7 +151,11 @@ impl HttpSink {
     async fn connect_unbounded(&self, epoch: u64, trail: &Trail) -> Result<Link, Outcome> {
         let clock = &*self.host.clock;
         let born = clock.now();
-        let connected = self.host.connector.connect(&self.name, self.port, trail).await;
+        let connector = &*self.host.connector;
+        let connected = match &self.proxy {
+            None => connector.connect(&self.name, self.port, trail).await,
+            Some(proxy) => proxy.connect(connector, &self.name, self.port, trail).await,
+        };
         let mut io = connected.map_err(not_connected)?;
         if let Some((connector, name)) = &self.tls {
             let started = clock.now();

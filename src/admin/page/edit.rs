@@ -48,7 +48,7 @@ impl Edit<'_> {
 
     /// Whether its sink is the one this form has fields for.
     fn is_http(&self) -> bool {
-        self.detail.is_none_or(|detail| is_http(detail))
+        self.detail.is_none_or(is_http)
     }
 
     fn error(&self, field: &str) -> Option<&str> {

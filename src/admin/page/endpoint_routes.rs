@@ -165,16 +165,13 @@ async fn store(
     } else {
         Precondition::Match(vec![form.base.clone()])
     };
-    let error = match page.endpoints.put_endpoint(caller, &form.name, settings, expected).await {
-        Ok(_) => {
-            let done = match state {
-                "active" => "active",
-                "draft" => "draft",
-                _ => "saved",
-            };
-            return go(&format!("/endpoints/{}?done={done}", segment(&form.name)));
-        }
-        Err(error) => error,
+    let Err(error) = page.endpoints.put_endpoint(caller, &form.name, settings, expected).await else {
+        let done = match state {
+            "active" => "active",
+            "draft" => "draft",
+            _ => "saved",
+        };
+        return go(&format!("/endpoints/{}?done={done}", segment(&form.name)));
     };
     let mut shown = Shown::default();
     match error {
