@@ -5,8 +5,8 @@
 //! its body within limits, has `envelope` make events of it, hands them to the router and waits for their receipt.
 //!
 //! What always holds: an answer of 202 or 200 says what a receipt said. Memory is bounded: connections by number,
-//! heads by size, bodies and events by a permit that is taken before a body is read and travels with its events
-//! until they are durable. Nothing a client sends or leaves out keeps a connection past its deadlines.
+//! heads by size, bodies and events by a permit that grows as a body arrives and travels with its events until they
+//! are durable. Nothing a client sends or leaves out keeps a connection past its deadlines.
 
 mod admission;
 mod answer;

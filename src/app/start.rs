@@ -20,7 +20,7 @@ use crate::spool::{DedupLimits, EmbeddedSpool};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,8 +51,8 @@ impl App {
         }
         let daemon = Arc::clone(&running.daemon);
 
-        let (ingress_listener, ingress_at) = bind(daemon.ingress.listen, "ingress.listen").await?;
-        let (admin_listener, admin_at) = bind(daemon.admin.listen, "admin.listen").await?;
+        let (ingress_listener, ingress_at) = bind(daemon.ingress.listen, "ingress.listen")?;
+        let (admin_listener, admin_at) = bind(daemon.admin.listen, "admin.listen")?;
         let own = vec![ingress_at, admin_at];
         let network = Network::new(daemon.network.clone(), own, Arc::new(SystemResolver::new()));
 
@@ -194,9 +194,15 @@ fn descriptors() -> u64 {
     if raised { limit.maximum } else { soft }.unwrap_or(u64::MAX)
 }
 
-async fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+/// Connections that may wait to be accepted. With the usual 128, a burst overflows the queue, and who is behind it
+/// believes to be connected although nobody knows of him.
+const BACKLOG: u32 = 4096;
+
+fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |error| StartError::Failed(format!("cannot listen on {address} ({key}): {error}"));
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    socket.set_reuseaddr(true).and_then(|()| socket.bind(address)).map_err(failed)?;
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

@@ -61,12 +61,10 @@ impl Handler {
         })?;
         let form = hygiene::media(&head.headers)?;
         let max = config.ingress.max_body;
-        let size = incoming.size_hint().exact();
-        if size.is_some_and(|size| size > max) {
+        if incoming.size_hint().exact().is_some_and(|size| size > max) {
             return Err(body::too_large(max));
         }
-        let permit = shared.admission.bytes(size.unwrap_or(max)).ok_or_else(answer::overloaded)?;
-        let bytes = body::read(incoming, max, &self.watch).await?;
+        let (bytes, permit) = body::read(incoming, max, &self.watch, &shared.admission).await?;
         self.watch.enter(Phase::Busy, begun);
 
         let table = shared.router.table();
@@ -76,7 +74,7 @@ impl Handler {
             return Ok(answer::accepted(&[], parsed.array));
         }
         sender.charge(begun, count - 1);
-        let permit = shared.admission.events(permit, bytes.len(), count);
+        let permit = permit.and_then(|permit| shared.admission.events(permit, count));
         let permit = permit.ok_or_else(|| answer::overloaded().about(count))?;
         drop(bytes);
         let received = shared.meters.received(&table);

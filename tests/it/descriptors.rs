@@ -34,7 +34,8 @@ async fn want_of_descriptors_is_waited_out_without_spinning() {
     let before = daemon.cpu();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let used = daemon.cpu() - before;
-    assert!(used < Duration::from_millis(400), "{used:?} of two seconds");
+    // Spinning would be all of it; what else a daemon does right after its start is some of it.
+    assert!(used < Duration::from_secs(1), "{used:?} of two seconds");
     assert!(daemon.said().matches(said).count() < 20, "{}", daemon.stderr());
     assert_eq!(daemon.post(GOOD).await.status, 202);
     assert_eq!(daemon.ready().await, 200);
