@@ -7,6 +7,7 @@ mod deliveries;
 mod endpoints;
 mod files;
 mod live;
+mod lone;
 mod page;
 mod replays;
 mod start;
@@ -15,10 +16,8 @@ mod store;
 mod trial;
 mod views;
 
-pub use files::{
-    CheckedFile, EffectiveError, LoneEndpoint, check, effective, explain, lone_context, lone_endpoint,
-    schema, sinks,
-};
+pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sinks};
+pub use lone::{LoneEndpoint, lone_context, lone_endpoint};
 
 use crate::admin::ReloadReport;
 use crate::metrics::Metrics;
