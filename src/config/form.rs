@@ -145,7 +145,10 @@ impl Shower<'_> {
         let problems = Problems::unshown("");
         let mut shown = Map::new();
         for entry in node.entries() {
-            if let Item::String(text) = &entry.node.item {
+            if !reference.is_plain() {
+                // What should name a secret and does not look like a name may be the secret.
+                shown.insert(entry.key.clone(), self.show(&entry.node, true));
+            } else if let Item::String(text) = &entry.node.item {
                 self.leaves.push(entry.node.span.clone());
                 shown.insert(entry.key.clone(), json!(text));
             }
