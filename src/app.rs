@@ -2,12 +2,22 @@
 //! deadline of the stop.
 
 mod backend;
+mod changes;
+mod deliveries;
+mod endpoints;
 mod files;
 mod live;
+mod lone;
+mod page;
+mod replays;
 mod start;
 mod stop;
+mod store;
+mod trial;
+mod views;
 
-pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sink_kinds};
+pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sinks};
+pub use lone::{LoneEndpoint, lone_context, lone_endpoint};
 
 use crate::admin::ReloadReport;
 use crate::metrics::Metrics;
@@ -19,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// What a daemon is started with.
 #[derive(Clone)]
@@ -48,6 +59,7 @@ pub struct App {
     admin: SocketAddr,
     grace: Duration,
     backend: Arc<Backend>,
+    sink_tasks: TaskTracker,
     stop_ingress: CancellationToken,
     stop_admin: CancellationToken,
     serving_ingress: JoinHandle<()>,

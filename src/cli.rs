@@ -7,13 +7,17 @@ mod args;
 mod client;
 mod config;
 mod daemon;
+mod dead_letters;
+mod deliveries;
 mod dev;
+mod endpoints;
 mod exit;
 mod explain;
 mod listen;
 mod log;
 mod operate;
 mod out;
+mod plugins;
 mod receiver;
 mod send;
 
@@ -37,6 +41,7 @@ use std::sync::Arc;
 ///     postrider::Postrider::new().main()
 /// }
 /// ```
+/// `examples/custom_sink.rs` adds one.
 #[derive(Clone, Default)]
 pub struct Postrider {
     sinks: Vec<Arc<dyn SinkFactory>>,
@@ -87,12 +92,15 @@ impl Postrider {
             Command::Dev(args) => dev::dev(&args, &self.sinks, global),
             Command::Check(args) => config::check(&args, &self.sinks, global),
             Command::Config(command) => config::config(&command, &self.sinks),
-            Command::Plugins => config::plugins(&self.sinks, global),
+            Command::Plugins(command) => plugins::plugins(&command, &self.sinks, global),
             Command::Send(args) => client(send::send(&args, global)),
             Command::Test(args) => client(operate::test(&args, global)),
             Command::Explain(args) => client(explain::explain(&args, &self.sinks, global)),
             Command::Status => client(operate::status(global)),
+            Command::Endpoints(command) => client(endpoints::endpoints(&command, global)),
             Command::Reload => client(operate::reload(global)),
+            Command::Deliveries(command) => client(deliveries::deliveries(&command, global)),
+            Command::DeadLetters(command) => client(dead_letters::dead_letters(&command, global)),
             Command::Listen(args) => client(listen::listen(&args, global)),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

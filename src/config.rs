@@ -12,10 +12,12 @@ mod check;
 mod daemon;
 mod daemon_file;
 mod delivery;
+mod edit;
 mod effective;
 mod endpoint_file;
 mod error;
 mod filter;
+mod form;
 mod keys;
 mod load;
 mod mask;
@@ -24,6 +26,7 @@ mod secrets;
 mod section;
 mod sink_table;
 mod source;
+mod tls;
 mod tree;
 mod units;
 
@@ -38,10 +41,14 @@ pub use daemon::{
     ShutdownConfig, SpoolConfig,
 };
 pub use daemon_file::DaemonFile;
-pub use effective::{Effective, EffectiveValue, effective, fingerprint};
+pub use edit::{EditError, NewSecret, edit, kept_secrets, new_references, new_secrets, set_state};
+pub use effective::{Effective, EffectiveValue, effective, effective_of, fingerprint};
 pub use endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
 pub use error::{ConfigError, ConfigErrors};
+pub use form::{Form, account_of, keys_at};
 pub(crate) use load::list_toml;
 pub use load::{EndpointText, Files, Loaded, LoadedEndpoint, Loader, MAX_FILE, is_endpoint_name, load};
+pub(crate) use mask::is_secret_name;
 pub use schema::{FileKind, manual, schema};
 pub use secrets::{MAX_SECRET, SecretSource, SystemSecrets};
+pub(crate) use units::{duration as parse_duration, rate as parse_rate};

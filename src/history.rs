@@ -1,115 +1,68 @@
-//! What was settled: compact rows for people to search, and the dead letters with their events.
+//! What was settled and what waits: compact rows for people to search, and the dead letters with their events.
 //!
-//! The spool writes what one commit settled as one block; [`History`] reads the blocks back, newest first. A filter
-//! looks at a bounded number of rows at a time and hands back a cursor, so that no question stalls anything.
+//! The spool writes what one commit settled, and which attempts failed, as one block; [`History`] reads the blocks
+//! back, newest first. A filter looks at a bounded number of rows at a time and hands back a cursor, so that no
+//! question stalls anything; a message, an event or a delivery is found by the index of the blocks.
 
-use crate::ids::{EndpointUid, EventId};
-use crate::spool::{
-    DeadLetter, DeadReason, EmbeddedSpool, Place, Settled, SpoolError, dead_letters, settled_before,
-};
-use futures_util::future::BoxFuture;
-use std::fmt;
-use std::num::NonZeroUsize;
-use std::ops::Range;
-use std::str::FromStr;
-use std::sync::Arc;
-
+mod dead;
+mod look;
+mod query;
 #[cfg(test)]
 mod tests;
 
-/// Rows looked at for one page.
-const SCAN: usize = 20_000;
+pub use dead::{LetterPage, Outcome};
+pub use look::{DeliveryFile, EventFile};
+pub use query::{BadCursor, Cursor, Filter, Page, Row};
 
-/// Which settlements are wanted; what is `None` does not matter.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Of this endpoint.
-    pub endpoint: Option<EndpointUid>,
-    /// Of this event.
-    pub id: Option<EventId>,
-    /// About this message.
-    pub message_id: Option<Arc<str>>,
-    /// That ended so.
-    pub result: Option<Result<(), DeadReason>>,
-    /// With this event name.
-    pub event: Option<Arc<str>>,
-    /// From this product.
-    pub product: Option<Arc<str>>,
-    /// For this customer.
-    pub account: Option<Arc<str>>,
-    /// That ended in this time, milliseconds since the Unix epoch.
-    pub ended_ms: Option<Range<u64>>,
-}
+use crate::ids::{EndpointUid, EventId, Seq};
+use crate::spool::{DeadLetter, EmbeddedSpool, SpoolError};
+use futures_util::future::BoxFuture;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 
-impl Filter {
-    /// Whether a settlement is wanted.
-    #[must_use]
-    pub fn matches(&self, row: &Settled) -> bool {
-        fn same<T: PartialEq + ?Sized>(wanted: Option<&T>, is: &T) -> bool {
-            wanted.is_none_or(|wanted| wanted == is)
-        }
-        same(self.endpoint.as_ref(), &row.endpoint)
-            && same(self.id.as_ref(), &row.id)
-            && same(self.message_id.as_deref(), &*row.message_id)
-            && same(self.result.as_ref(), &row.result)
-            && same(self.event.as_deref(), &*row.event)
-            && same(self.product.as_deref(), &*row.product)
-            && self.account.as_ref().is_none_or(|wanted| row.account.as_ref() == Some(wanted))
-            && self.ended_ms.as_ref().is_none_or(|range| range.contains(&row.note.ended_ms))
-    }
-}
+/// What an answer of history is.
+pub type Answer<T> = BoxFuture<'static, Result<T, SpoolError>>;
 
-/// Where a page ended. Written as text that says nothing to anybody else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor(Place);
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{:x}", self.0.0, self.0.1)
-    }
-}
-
-/// A cursor that was not handed out by us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a cursor")]
-pub struct BadCursor;
-
-impl FromStr for Cursor {
-    type Err = BadCursor;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = |part: &str| u64::from_str_radix(part, 16).map_err(|_| BadCursor);
-        let (major, minor) = text.split_once('.').ok_or(BadCursor)?;
-        Ok(Self(Place(number(major)?, number(minor)?)))
-    }
-}
-
-/// Part of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// Newest first. May be empty although more follow: so many were looked at and none was wanted.
-    pub rows: Vec<T>,
-    /// Where to go on; none: that was all.
-    pub next: Option<Cursor>,
-}
-
-/// What was settled, for people.
+/// What became of deliveries, for people, and what people may change of it.
 pub trait History: Send + Sync + 'static {
-    /// Settlements, newest first. `cursor` is what the page before said.
-    fn list(
+    /// What waits, newest accepted first, then what has ended, newest ended first. `cursor` is what the page before said.
+    fn list(&self, filter: Filter, cursor: Option<Cursor>, limit: NonZeroUsize) -> Answer<Page<Row>>;
+
+    /// What has ended from a place on, oldest first, and where the next such question begins. Without a place:
+    /// nothing, and the place of what ends next.
+    fn ended_after(&self, filter: Filter, place: Option<u64>) -> Answer<(Vec<Row>, u64)>;
+
+    /// One delivery with its attempts; none: nothing is known of it.
+    fn delivery(&self, endpoint: EndpointUid, seq: Seq) -> Answer<Option<DeliveryFile>>;
+
+    /// One event with its deliveries; none: nothing is known of it.
+    fn event(&self, id: EventId) -> Answer<Option<EventFile>>;
+
+    /// Dead letters, newest dead first.
+    fn dead(&self, filter: Filter, cursor: Option<u64>, limit: NonZeroUsize) -> Answer<LetterPage>;
+
+    /// Dead letters that died before `before`, oldest dead first, from `from` on, about 4 MiB of them at most.
+    fn dead_since(&self, filter: Filter, from: u64, before: u64, limit: NonZeroUsize) -> Answer<LetterPage>;
+
+    /// The place of the dead letter that dies next.
+    fn next_dead(&self) -> Answer<u64>;
+
+    /// Makes dead letters deliveries again, each with a new sequence, its attempts and its age begun anew, and its
+    /// event's id. Together or not at all; what each came to is in their order.
+    fn replay(&self, letters: Vec<(EndpointUid, Seq)>) -> Answer<Vec<Outcome>>;
+
+    /// Deletes dead letters; how many were there.
+    fn delete(&self, letters: Vec<(EndpointUid, Seq)>) -> Answer<u64>;
+
+    /// Erases deliveries that wait, about one message or of one account, from `from` on: how many, and where to go on.
+    fn erase_waiting(
         &self,
         filter: Filter,
-        cursor: Option<Cursor>,
-        limit: NonZeroUsize,
-    ) -> BoxFuture<'static, Result<Page<Settled>, SpoolError>>;
+        from: (EndpointUid, Seq),
+    ) -> Answer<(u64, Option<(EndpointUid, Seq)>)>;
 
-    /// Dead letters of one endpoint or of all, newest first. A cursor belongs to the question it came from.
-    fn dead(
-        &self,
-        endpoint: Option<EndpointUid>,
-        cursor: Option<Cursor>,
-        limit: NonZeroUsize,
-    ) -> BoxFuture<'static, Result<Page<DeadLetter>, SpoolError>>;
+    /// Erases rows about one message or one account from history, from a place down: how many, and where to go on.
+    fn erase_past(&self, filter: Filter, cursor: Option<Cursor>) -> Answer<(u64, Option<Cursor>)>;
 }
 
 /// The history that an [`EmbeddedSpool`] writes.
@@ -126,32 +79,67 @@ impl EmbeddedHistory {
     }
 }
 
-fn place(cursor: Option<Cursor>) -> Place {
-    cursor.map_or(Place::NEWEST, |cursor| cursor.0)
-}
-
-fn page<T>((rows, next): (Vec<T>, Option<Place>)) -> Page<T> {
-    Page { rows, next: next.map(Cursor) }
-}
-
 impl History for EmbeddedHistory {
-    fn list(
+    fn list(&self, filter: Filter, cursor: Option<Cursor>, limit: NonZeroUsize) -> Answer<Page<Row>> {
+        let known: Vec<EndpointUid> = self.spool.known().into_iter().map(|(uid, _)| uid).collect();
+        self.spool.look(move |store| query::list(store, &filter, &known, cursor, limit.get()))
+    }
+
+    fn ended_after(&self, filter: Filter, place: Option<u64>) -> Answer<(Vec<Row>, u64)> {
+        self.spool.look(move |store| query::ended_after(store, &filter, place))
+    }
+
+    fn delivery(&self, endpoint: EndpointUid, seq: Seq) -> Answer<Option<DeliveryFile>> {
+        self.spool.look(move |store| look::delivery(store, endpoint, seq))
+    }
+
+    fn event(&self, id: EventId) -> Answer<Option<EventFile>> {
+        let known: Vec<EndpointUid> = self.spool.known().into_iter().map(|(uid, _)| uid).collect();
+        self.spool.look(move |store| look::event(store, &known, id))
+    }
+
+    fn dead(&self, filter: Filter, cursor: Option<u64>, limit: NonZeroUsize) -> Answer<LetterPage> {
+        self.spool.look(move |store| dead::down(store, &filter, cursor, limit.get()))
+    }
+
+    fn dead_since(&self, filter: Filter, from: u64, before: u64, limit: NonZeroUsize) -> Answer<LetterPage> {
+        self.spool.look(move |store| dead::up(store, &filter, from, before, limit.get()))
+    }
+
+    fn next_dead(&self) -> Answer<u64> {
+        self.spool.look(crate::spool::past::after_last_letter)
+    }
+
+    fn replay(&self, letters: Vec<(EndpointUid, Seq)>) -> Answer<Vec<Outcome>> {
+        dead::replay(&self.spool, letters)
+    }
+
+    fn delete(&self, letters: Vec<(EndpointUid, Seq)>) -> Answer<u64> {
+        dead::delete(&self.spool, letters)
+    }
+
+    fn erase_waiting(
         &self,
         filter: Filter,
-        cursor: Option<Cursor>,
-        limit: NonZeroUsize,
-    ) -> BoxFuture<'static, Result<Page<Settled>, SpoolError>> {
-        self.spool.look(move |store| {
-            settled_before(store, place(cursor), limit.get(), SCAN, |row| filter.matches(row)).map(page)
-        })
+        from: (EndpointUid, Seq),
+    ) -> Answer<(u64, Option<(EndpointUid, Seq)>)> {
+        query::erase_waiting(Arc::clone(&self.spool), filter, from)
     }
 
-    fn dead(
-        &self,
-        endpoint: Option<EndpointUid>,
-        cursor: Option<Cursor>,
-        limit: NonZeroUsize,
-    ) -> BoxFuture<'static, Result<Page<DeadLetter>, SpoolError>> {
-        self.spool.look(move |store| dead_letters(store, endpoint, place(cursor), limit.get()).map(page))
+    fn erase_past(&self, filter: Filter, cursor: Option<Cursor>) -> Answer<(u64, Option<Cursor>)> {
+        query::erase_past(Arc::clone(&self.spool), filter, cursor)
     }
+}
+
+/// Whether a dead letter is wanted.
+fn letter_matches(filter: &Filter, letter: &DeadLetter) -> bool {
+    let about = letter.event.as_ref().is_none_or(|event| {
+        filter.about(&event.event, &event.product, &event.message_id, event.account.as_deref(), event.id)
+    });
+    let blind = filter.id.is_some() || filter.message_id.is_some() || filter.account.is_some();
+    about
+        && (letter.event.is_some() || !(blind || filter.event.is_some() || filter.product.is_some()))
+        && filter.dead.is_none_or(|reason| reason == letter.reason)
+        && filter.code(letter.status)
+        && filter.at(letter.died_ms)
 }

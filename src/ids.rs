@@ -19,6 +19,15 @@ impl EventId {
     }
 }
 
+impl EventId {
+    /// When it was made, milliseconds since the Unix epoch: the first 48 bits of a UUID of version 7 (RFC 9562).
+    #[must_use]
+    pub fn unix_ms(self) -> u64 {
+        let [a, b, c, d, e, f, ..] = self.0;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "evt_{}", Uuid::from_bytes(self.0).simple())
@@ -71,5 +80,35 @@ impl MessageKey {
     #[must_use]
     pub fn of(message_id: &str) -> Self {
         Self(xxhash_rust::xxh3::xxh3_64(message_id.as_bytes()))
+    }
+}
+
+/// The id of a delivery for people: `dlv_` and 24 hexadecimal digits. Opaque to everybody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeliveryId(pub EndpointUid, pub Seq);
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dlv_{:08x}{:016x}", self.0.0, self.1.0)
+    }
+}
+
+/// A text that is no id of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of a delivery")]
+pub struct BadDeliveryId;
+
+impl std::str::FromStr for DeliveryId {
+    type Err = BadDeliveryId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix("dlv_").unwrap_or(text);
+        let number = u128::from_str_radix(digits, 16)
+            .ok()
+            .filter(|_| digits.len() == 24 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let number = number.ok_or(BadDeliveryId)?;
+        let uid = u32::try_from(number >> 64).map_err(|_| BadDeliveryId)?;
+        let seq = u64::try_from(number & u128::from(u64::MAX)).map_err(|_| BadDeliveryId)?;
+        Ok(Self(EndpointUid(uid), Seq(seq)))
     }
 }

@@ -1,12 +1,12 @@
-//! Where events come in: `POST /v1/events` over HTTP/1.1 (D3).
+//! Where events come in: `POST /v1/events` over HTTP/1.1, ours or CloudEvents 1.0.
 //!
 //! A connection is a task. Its bytes pass `wire`, which keeps its deadlines and looks for requests that could be
 //! read in two ways; hyper parses them; `handler` checks one request in the documented precedence of errors, reads
 //! its body within limits, has `envelope` make events of it, hands them to the router and waits for their receipt.
 //!
 //! What always holds: an answer of 202 or 200 says what a receipt said. Memory is bounded: connections by number,
-//! heads by size, bodies and events by a permit that is taken before a body is read and travels with its events
-//! until they are durable. Nothing a client sends or leaves out keeps a connection past its deadlines.
+//! heads by size, bodies and events by a permit that grows as a body arrives and travels with its events until they
+//! are durable. Nothing a client sends or leaves out keeps a connection past its deadlines.
 
 mod admission;
 mod answer;

@@ -1,4 +1,7 @@
 //! Postrider: an event forwarding daemon. `ARCHITECTURE.md` has the picture and the rule of the layers.
+//!
+//! As a library it is two things: the whole command line with sinks of one's own ([`Postrider`]), and a daemon to start
+//! and stop within another program ([`app::App`]), as often as wanted: nothing of it is global.
 
 pub mod admin;
 pub mod app;
@@ -19,4 +22,6 @@ pub mod sinks;
 pub mod spool;
 pub mod table;
 
-pub use cli::Postrider;
+pub use cli::{Exit, Postrider};
+/// The contract between Postrider and its sinks, so that a sink of one's own needs this crate alone.
+pub use postrider_sink as sink;

@@ -8,11 +8,13 @@ mod endpoint;
 mod histogram;
 pub mod names;
 mod text;
+mod traffic;
 
 #[cfg(test)]
 mod tests;
 
 pub use endpoint::EndpointMetrics;
+pub use traffic::{EndpointTraffic, Traffic};
 
 use histogram::{Buckets, SecondsStorage};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
@@ -78,6 +80,14 @@ impl Metrics {
     #[must_use]
     pub fn endpoint(&self, name: &str, labelled: bool) -> EndpointMetrics {
         EndpointMetrics::new(self, name, labelled)
+    }
+
+    /// Whether what an endpoint's sink keeps running works: `KIND:ENDPOINT`. The series goes with the endpoint.
+    pub fn plugin(&self, kind: &str, endpoint: &str) -> Gauge {
+        let key = key(names::PLUGIN_UP, &[("plugin", &format!("{kind}:{endpoint}"))]);
+        let mut index = lock(&self.0.of_endpoint);
+        index.entry(endpoint.into()).or_default().insert((Kind::Gauge, key.clone()));
+        self.0.registry.get_or_create_gauge(&key, |gauge| Gauge::from_arc(Arc::clone(gauge)))
     }
 
     /// Lets every series go that has this value of the label `endpoint`.

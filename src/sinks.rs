@@ -1,11 +1,14 @@
 //! The sinks this binary knows. The only file that names plugin crates.
 
-use postrider_sink::SinkFactory;
+use crate::metrics::Metrics;
+use postrider_sink::{Host, SinkFactory, Task};
+use postrider_sink_exec::ExecSinkFactory;
 use postrider_sink_file::FileSinkFactory;
 use postrider_sink_http::HttpSinkFactory;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 
 /// Sink factories by their kind: the name of their table in an endpoint file.
 #[derive(Clone, Default)]
@@ -20,10 +23,14 @@ impl Sinks {
         Self { factories: factories.into_iter().map(|factory| (factory.kind(), factory)).collect() }
     }
 
-    /// The built-in ones: `http` and `file`.
+    /// The built-in ones: `http`, `file` and `exec`.
     #[must_use]
     pub fn standard() -> Self {
-        Self::new(vec![Arc::new(HttpSinkFactory::new()), Arc::new(FileSinkFactory)])
+        Self::new(vec![
+            Arc::new(HttpSinkFactory::new()),
+            Arc::new(FileSinkFactory),
+            Arc::new(ExecSinkFactory),
+        ])
     }
 
     /// Adds a sink, or takes the place of the one of the same kind.
@@ -40,6 +47,41 @@ impl Sinks {
     /// Every kind there is, in alphabetical order.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.factories.keys().copied()
+    }
+}
+
+/// What the sinks of one endpoint ask of the daemon.
+pub struct SinkHost {
+    endpoint: Arc<str>,
+    metrics: Metrics,
+    tasks: TaskTracker,
+    problem: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl SinkHost {
+    /// `tasks` owns what its sinks keep running; `problem` is told why something does not work.
+    pub fn new(
+        endpoint: Arc<str>,
+        metrics: Metrics,
+        tasks: TaskTracker,
+        problem: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        Self { endpoint, metrics, tasks, problem: Box::new(problem) }
+    }
+}
+
+impl Host for SinkHost {
+    fn spawn(&self, task: Task) {
+        self.tasks.spawn(task);
+    }
+
+    fn up(&self, kind: &str) {
+        self.metrics.plugin(kind, &self.endpoint).set(1.0);
+    }
+
+    fn down(&self, kind: &str, reason: &str) {
+        self.metrics.plugin(kind, &self.endpoint).set(0.0);
+        (self.problem)(reason);
     }
 }
 
@@ -74,8 +116,11 @@ mod tests {
             user_agent: "postrider/test".into(),
             connector: network.connector("acme"),
             clock: Arc::new(SystemClock),
+            folder: std::path::Path::new(".").into(),
             connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(15),
             concurrency: 16,
+            host: Arc::new(SinkHost::new("acme".into(), Metrics::new(), TaskTracker::new(), |_| {})),
         };
         let plan = Sinks::standard().get("http").unwrap().check(&settings).ok().unwrap();
         let sink = plan.build(&host).await.unwrap();
@@ -112,7 +157,7 @@ mod tests {
         let sinks = Sinks::new(vec![Arc::new(FileSinkFactory)]);
         assert_eq!(sinks.kinds().collect::<Vec<_>>(), ["file"]);
         let standard = Sinks::standard();
-        assert_eq!(standard.kinds().collect::<Vec<_>>(), ["file", "http"]);
+        assert_eq!(standard.kinds().collect::<Vec<_>>(), ["exec", "file", "http"]);
         assert_eq!(standard.get("http").map(|factory| factory.kind()), Some("http"));
         assert!(sinks.get("kafka").is_none());
     }

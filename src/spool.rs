@@ -14,9 +14,10 @@ mod embedded;
 #[cfg(test)]
 mod faults;
 mod folder;
+mod index;
 mod journal;
 mod meters;
-mod past;
+pub(crate) mod past;
 mod read;
 mod record;
 mod settled;
@@ -28,11 +29,14 @@ mod writer;
 
 pub use contract::{
     Accepted, Append, Backlog, Committed, DeadReason, DedupKey, EndpointState, HistoryNote, Lease, NewEvent,
-    Parked, Pending, ReadLimit, Receipt, Refusal, Settlement, Spool, SpoolError, SpoolEvent, StoredEvent,
-    Unwritten, Wake,
+    Parked, Pending, ReadLimit, Receipt, Refusal, Settlement, Spool, SpoolError, SpoolEvent, Steps,
+    StoredEvent, Unwritten, Wake,
 };
 pub use embedded::{DedupLimits, EmbeddedSpool, Listener};
 pub use folder::OpenError;
+pub(crate) use index::Mark;
 pub use past::DeadLetter;
-pub(crate) use past::{Place, dead_letters, settled_before};
-pub use settled::Settled;
+pub(crate) use past::{Letters, Place, Waiting, Walk};
+pub use settled::{Entry, Replayed, Settled, Tried};
+pub(crate) use store::Store;
+pub(crate) use writer::{Amended, Amendment, Refused};

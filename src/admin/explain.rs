@@ -1,19 +1,21 @@
 //! Why an event goes where it goes: every endpoint, and the condition that decided.
 
 use super::backend::AdminBackend;
+use super::caller::{Caller, Scope};
+use super::endpoints::parse;
 use super::problem::Problem;
 use crate::table::filter::{Facts, with_stack};
 use crate::table::{Condition, Table};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// The event that is asked about: as it would be posted.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainEvent {
     /// Its name.
@@ -25,6 +27,7 @@ pub struct ExplainEvent {
     pub account: Option<String>,
     /// Its data; without it, an empty object.
     #[serde(default)]
+    #[schema(value_type = Object)]
     pub data: serde_json::Map<String, serde_json::Value>,
     /// Of a whole event; they decide nothing.
     #[serde(default, skip_serializing)]
@@ -35,7 +38,7 @@ pub struct ExplainEvent {
 }
 
 /// Where an event goes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Explanation {
     /// The configuration that decides.
@@ -47,7 +50,7 @@ pub struct Explanation {
 }
 
 /// Whether one endpoint gets it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct EndpointExplanation {
     /// Its name.
@@ -107,25 +110,34 @@ fn known(what: &str, name: &str, names: &[Arc<str>]) -> Result<(), String> {
     Err(format!("{name:?} is no {what} of the catalogue; known: {}", names.join(", ")))
 }
 
-/// `POST /api/v1/explain`.
-pub(super) async fn explain(State(backend): State<Arc<dyn AdminBackend>>, body: Bytes) -> Response {
-    let asked: ExplainEvent = match serde_json::from_slice(&body) {
-        Ok(asked) => asked,
-        Err(error) => {
-            let status = match error.classify() {
-                serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            let detail =
-                format!("this is no event: {error}; its members are event, product, account and data");
-            return Problem::new(status, detail).into_response();
-        }
-    };
-    // With many endpoints and filters this takes a while, which the deliveries of this thread would wait for.
-    match tokio::task::spawn_blocking(move || backend.explain(&asked)).await {
-        Ok(Ok(explanation)) => Json(explanation).into_response(),
-        Ok(Err(detail)) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response(),
-        Err(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the event could not be explained")
-            .into_response(),
+/// Which endpoints get an event, and why the others do not
+#[utoipa::path(post, path = "/api/v1/explain", tag = "daemon", request_body = ExplainEvent, responses(
+    (status = 200, body = Explanation),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "not JSON"),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "from another site"),
+    (status = 413, body = Problem, content_type = "application/problem+json", description = "too large"),
+    (status = 415, body = Problem, content_type = "application/problem+json", description = "not application/json"),
+    (status = 422, body = Problem, content_type = "application/problem+json", description = "no event of the catalogue"),
+    (status = 500, body = Problem, content_type = "application/problem+json", description = "it could not be explained"),
+))]
+pub(super) async fn explain(
+    State(backend): State<Arc<dyn AdminBackend>>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Json<Explanation>, Problem> {
+    let asked: ExplainEvent = parse(&body, "event; its members are event, product, account and data")?;
+    if let Scope::Account(own) = &caller.scope
+        && asked.account.as_deref().is_some_and(|account| account != &**own)
+    {
+        let detail = format!("this login asks about events of the account {own}");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
     }
+    // With many endpoints and filters this takes a while, which the deliveries of this thread would wait for.
+    let explained = tokio::task::spawn_blocking(move || backend.explain(&asked)).await;
+    let broke = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the event could not be explained");
+    let mut explanation =
+        explained.map_err(broke)?.map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))?;
+    explanation.endpoints.retain(|endpoint| caller.sees(endpoint.account.as_deref()));
+    explanation.deliveries = explanation.endpoints.iter().filter(|endpoint| endpoint.matches).count();
+    Ok(Json(explanation))
 }

@@ -1,34 +1,75 @@
-use super::backend::{AdminBackend, TestError};
-use super::explain::explain;
+use super::backend::AdminBackend;
+use super::caller::{Caller, Scope};
+use super::door::Door;
+use super::endpoints;
+use super::explain;
 use super::guard::guard;
+use super::login::{login, logout};
+use super::openapi;
+use super::page::{self, Page};
 use super::problem::Problem;
-use super::status::{Health, Status, TestEvent};
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use super::status::{ConfigStatus, Health, ReloadReport, SpoolStatus, Status};
+use super::{dead_letters, deliveries};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use http::{StatusCode, header};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 type Backend = State<Arc<dyn AdminBackend>>;
 
-pub(super) fn router(backend: Arc<dyn AdminBackend>, listen: SocketAddr) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/-/healthy", get(healthy))
-        .route("/-/ready", get(ready))
-        .route("/-/reload", post(reload))
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/explain", post(explain))
-        .route("/api/v1/endpoints/{name}/test", post(test))
-        .fallback(nothing)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(listen, guard))
-        .with_state(backend)
+/// Every route that is documented.
+pub(super) fn documented() -> OpenApiRouter<Arc<dyn AdminBackend>> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(metrics))
+        .routes(routes!(healthy))
+        .routes(routes!(ready))
+        .routes(routes!(reload))
+        .routes(routes!(status))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(explain::explain))
+        .merge(endpoints::routes())
 }
 
+pub(super) fn router(backend: Arc<dyn AdminBackend>, listen: SocketAddr, page: Option<Page>) -> Router {
+    let door = Arc::new(Door::new(Arc::clone(&backend), listen));
+    let (routes, document) = documented().split_for_parts();
+    routes
+        .merge(history())
+        .route("/login", post(login))
+        .route("/logout", post(logout))
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(backend)
+        .merge(page.map(page::router).unwrap_or_default())
+        .layer(Extension(Arc::new(document)))
+        .layer(Extension(Arc::clone(&door)))
+        .layer(middleware::from_fn_with_state(door, guard))
+}
+
+/// What became of events: deliveries, dead letters and their replays.
+fn history() -> Router<Arc<dyn AdminBackend>> {
+    Router::new()
+        .route("/api/v1/events/{id}", get(deliveries::event))
+        .route("/api/v1/deliveries", get(deliveries::list).delete(deliveries::erase))
+        .route("/api/v1/deliveries/{id}", get(deliveries::show))
+        .route("/api/v1/deliveries/{id}/retry", post(deliveries::retry))
+        .route("/api/v1/dead-letters", get(dead_letters::list).delete(dead_letters::delete))
+        .route("/api/v1/dead-letters/export", get(dead_letters::export))
+        .route("/api/v1/dead-letters/replays", get(dead_letters::replays).post(dead_letters::start))
+        .route("/api/v1/dead-letters/replays/{id}", get(dead_letters::replay).delete(dead_letters::cancel))
+        .route("/api/v1/dead-letters/{id}", get(deliveries::show).delete(dead_letters::delete_one))
+}
+
+/// All series in the text format of Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "daemon", responses(
+    (status = 200, body = String, content_type = "text/plain"),
+    (status = 500, body = Problem, content_type = "application/problem+json", description = "they could not be written"),
+))]
 async fn metrics(State(backend): Backend) -> Response {
     // With many endpoints this takes milliseconds, which the deliveries of this thread would wait for.
     match tokio::task::spawn_blocking(move || backend.render_metrics()).await {
@@ -40,10 +81,17 @@ async fn metrics(State(backend): Backend) -> Response {
     }
 }
 
+/// Whether the process answers
+#[utoipa::path(get, path = "/-/healthy", tag = "daemon", responses((status = 200, body = Health)))]
 async fn healthy() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), reason: None })
 }
 
+/// Whether events are taken
+#[utoipa::path(get, path = "/-/ready", tag = "daemon", responses(
+    (status = 200, body = Health),
+    (status = 503, body = Health, description = "starting, stopping, or the spool fails"),
+))]
 async fn ready(State(backend): Backend) -> Response {
     match backend.ready() {
         Ok(()) => healthy().await.into_response(),
@@ -54,42 +102,35 @@ async fn ready(State(backend): Backend) -> Response {
     }
 }
 
+/// Reads the files again and puts in force what of them is valid
+#[utoipa::path(post, path = "/-/reload", tag = "daemon", responses(
+    (status = 200, body = ReloadReport),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "from another site"),
+    (status = 415, body = Problem, content_type = "application/problem+json", description = "a body that is not application/json"),
+    (status = 422, body = ReloadReport, description = "something is rejected"),
+))]
 async fn reload(State(backend): Backend) -> Response {
     let report = backend.reload().await;
     let status = if report.is_ok() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     (status, Json(report)).into_response()
 }
 
-async fn status(State(backend): Backend) -> Json<Status> {
-    Json(backend.status().await)
-}
-
-async fn test(State(backend): Backend, Path(name): Path<String>, body: Bytes) -> Response {
-    let event = if body.is_empty() { Ok(TestEvent::default()) } else { serde_json::from_slice(&body) };
-    let event = match event {
-        Ok(event) => event,
-        Err(error) => {
-            let status = match error.classify() {
-                serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            let detail = format!("this is no test event: {error}; its members are event, product and data");
-            return Problem::new(status, detail).into_response();
-        }
-    };
-    match backend.test(&name, event).await {
-        Ok(report) => Json(report).into_response(),
-        Err(error @ TestError::NotFound(_)) => {
-            Problem::new(StatusCode::NOT_FOUND, error.to_string()).into_response()
-        }
-        Err(error @ TestError::Unfit(_)) => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).into_response()
-        }
+/// How the daemon and its endpoints are
+#[utoipa::path(get, path = "/api/v1/status", tag = "daemon", responses((status = 200, body = Status)))]
+async fn status(State(backend): Backend, caller: Caller) -> Json<Status> {
+    let mut status = backend.status().await;
+    if caller.scope != Scope::Operator {
+        status.endpoints.retain(|endpoint| caller.sees(endpoint.account.as_deref()));
+        // The machine is the operator's.
+        status.spool = SpoolStatus::default();
+        status.config = ConfigStatus::default();
+        status.unready = status.unready.map(|_| "no events are taken now".to_owned());
     }
+    Json(status)
 }
 
 async fn nothing() -> Problem {
-    let paths = "/metrics, /-/healthy, /-/ready, /-/reload and /api/v1/status";
+    let paths = "/metrics, /-/healthy, /-/ready, /api/v1/status and /api/v1/openapi.json";
     Problem::new(StatusCode::NOT_FOUND, format!("nothing is here; look at {paths}"))
 }
 

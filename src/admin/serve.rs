@@ -1,9 +1,14 @@
 use super::backend::AdminBackend;
+use super::door::Peer;
+use super::page::Page;
 use super::routes::router;
+use crate::net::secured;
+use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -26,31 +31,45 @@ const MAX_HEAD: usize = 16 * 1024;
 /// After `accept` failed, mostly for want of descriptors, which come back when connections close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often the pictures' numbers are taken, beside when somebody looks at them.
+const LOOK: Duration = Duration::from_secs(20);
+
 /// Serves until `shutdown` is cancelled, then finishes the answers under way, for at most 5 s.
 pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdown: CancellationToken) {
     let Ok(listen) = listener.local_addr() else {
         tracing::error!("the admin listener has no address; it is not served");
         return;
     };
-    let service = TowerToHyperService::new(router(backend, listen));
+    let tls = Arc::clone(&backend);
+    let page = Page::of(&backend);
+    let routes = router(backend, listen, page.clone());
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
+    let mut look = tokio::time::interval(LOOK);
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             Some(_) = connections.join_next() => continue,
+            _ = look.tick(), if page.is_some() => {
+                let page = page.clone();
+                connections.spawn(async move { if let Some(page) = page { page.look().await } });
+                continue;
+            }
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection);
+        let peer = stream.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+        let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
+        let (http, watcher, tls) = (http.clone(), graceful.watcher(), tls.tls());
         connections.spawn(async move {
             // What breaks a connection is the other side's business.
-            let _ = connection.await;
+            if let Ok(stream) = secured(stream, tls.as_deref(), HEADER_TIME).await {
+                let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
+            }
             drop(permit);
         });
     }

@@ -7,9 +7,10 @@ use postrider_sink::{Clock, Delivery};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// The answer of the health paths.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `ok` or `unready`.
     pub status: String,
@@ -19,7 +20,7 @@ pub struct Health {
 }
 
 /// How the daemon is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Status {
     /// Of this program.
@@ -39,7 +40,7 @@ pub struct Status {
 }
 
 /// How one endpoint is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct EndpointStatus {
     /// Its name.
@@ -66,6 +67,12 @@ pub struct EndpointStatus {
     pub in_flight: u64,
     /// Why the last attempt that failed did.
     pub last_error: Option<String>,
+    /// The events it wants; `["all"]`: all.
+    pub events: Vec<String>,
+    /// Of these products; likewise.
+    pub products: Vec<String>,
+    /// Its file is rejected: it runs its last good version, or (state `invalid`) none.
+    pub rejected: bool,
     /// Events it did not get because its filter could not tell, since the filter is in force,
     pub filter_failures: u64,
     /// and why not the last time.
@@ -73,7 +80,7 @@ pub struct EndpointStatus {
 }
 
 /// How the store is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SpoolStatus {
     /// Its folder.
@@ -87,7 +94,7 @@ pub struct SpoolStatus {
 }
 
 /// How the files are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ConfigStatus {
     /// The daemon's file.
@@ -99,7 +106,7 @@ pub struct ConfigStatus {
 }
 
 /// One thing that is wrong with a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ConfigIssue {
     /// Which file.
@@ -115,7 +122,7 @@ pub struct ConfigIssue {
 }
 
 /// What a reload came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReloadResult {
     /// All of it is in force.
@@ -129,7 +136,7 @@ pub enum ReloadResult {
 }
 
 /// The answer to a reload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReport {
     /// What it came to.
     pub result: ReloadResult,
@@ -149,7 +156,7 @@ impl ReloadReport {
 }
 
 /// The test event that is asked for. What is left out, the daemon fills in with something the endpoint subscribed to.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestEvent {
     /// Its name.
@@ -160,6 +167,7 @@ pub struct TestEvent {
     pub product: Option<String>,
     /// Its `data`; the bytes go out as they came in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub data: Option<Box<RawValue>>,
 }
 
@@ -201,7 +209,7 @@ impl TestEvent {
 }
 
 /// What became of a test event.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct TestReport {
     /// Whether it landed.
@@ -216,10 +224,34 @@ pub struct TestReport {
     pub id: String,
     /// How long it took.
     pub timings: TestTimings,
+    /// Cause and remedy in a sentence; absent where it landed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// The same request as a command line, with the credential hidden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curl: Option<String>,
+    /// What was sent, secrets hidden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<TestMessage>,
+    /// What was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<TestMessage>,
+}
+
+/// One side of the exchange of a test event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct TestMessage {
+    /// Name and value of each header, in order.
+    pub headers: Vec<(String, String)>,
+    /// The first 64 KiB; what is no UTF-8 is shown as U+FFFD.
+    pub body: String,
+    /// There was more.
+    pub truncated: bool,
 }
 
 /// Milliseconds of each step; absent: not taken or not finished.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct TestTimings {
     /// The whole attempt.

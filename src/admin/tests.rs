@@ -1,5 +1,6 @@
 use super::*;
 use crate::clock::SystemClock;
+use crate::config::{AdminConfig, Login};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,14 +10,65 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-#[derive(Default)]
 struct Fake {
     unready: Mutex<Option<String>>,
     rejected: bool,
+    access: AdminConfig,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        let access = AdminConfig::at(([127, 0, 0, 1], 0).into());
+        Self { unready: Mutex::default(), rejected: false, access }
+    }
+}
+
+#[async_trait]
+impl EndpointBackend for Fake {
+    async fn endpoint(&self, _caller: &Caller, name: &str) -> Result<EndpointDetail, EndpointError> {
+        Err(EndpointError::NotFound(name.to_owned()))
+    }
+
+    async fn put_endpoint(
+        &self,
+        _caller: &Caller,
+        name: &str,
+        _settings: Settings,
+        _expected: Precondition,
+    ) -> Result<(EndpointDetail, bool), EndpointError> {
+        Err(EndpointError::NotFound(name.to_owned()))
+    }
+
+    async fn delete_endpoint(
+        &self,
+        _caller: &Caller,
+        name: &str,
+        _expected: Precondition,
+    ) -> Result<(), EndpointError> {
+        Err(EndpointError::NotFound(name.to_owned()))
+    }
+
+    async fn order(
+        &self,
+        _caller: &Caller,
+        name: &str,
+        _order: Order,
+        _expected: Precondition,
+    ) -> Result<EndpointDetail, EndpointError> {
+        Err(EndpointError::NotFound(name.to_owned()))
+    }
+
+    async fn test_unsaved(&self, _caller: &Caller, _test: UnsavedTest) -> Result<TestReport, EndpointError> {
+        Err(EndpointError::Unfit("nothing is sent here".to_owned()))
+    }
 }
 
 #[async_trait]
 impl AdminBackend for Fake {
+    fn access(&self) -> AdminConfig {
+        self.access.clone()
+    }
+
     fn ready(&self) -> Result<(), String> {
         self.unready.lock().unwrap().clone().map_or(Ok(()), Err)
     }
@@ -37,7 +89,12 @@ impl AdminBackend for Fake {
         Status { version: "9.9.9".into(), ..Status::default() }
     }
 
-    async fn test(&self, endpoint: &str, event: TestEvent) -> Result<TestReport, TestError> {
+    async fn test(
+        &self,
+        _caller: &Caller,
+        endpoint: &str,
+        event: TestEvent,
+    ) -> Result<TestReport, TestError> {
         if endpoint != "acme" {
             return Err(TestError::NotFound(endpoint.to_owned()));
         }
@@ -133,7 +190,7 @@ async fn a_reload_with_a_rejected_file_is_422_with_the_errors() {
 #[tokio::test]
 async fn what_is_not_there_is_a_problem_document() {
     let served = served(Fake::default()).await;
-    for path in ["/", "/metrics/x", "/api/v1/nothing"] {
+    for path in ["/nothing", "/metrics/x", "/api/v1/nothing"] {
         let (status, text) = served.get(path).await;
         assert_eq!(status, 404, "{path}");
         assert!(text.contains("content-type: application/problem+json"), "{text}");
@@ -229,4 +286,155 @@ async fn stopping_waits_for_nobody_who_is_idle_and_leaves_no_task() {
     let ended = tokio::time::timeout(Duration::from_secs(3), served.tasks.join_next()).await;
     ended.expect("it stops at once").unwrap().unwrap();
     assert!(TcpStream::connect(served.address).await.is_err());
+}
+
+fn with_logins() -> Fake {
+    let login = |username: &str, password: &str, account: Option<&str>| Login {
+        username: username.into(),
+        password: postrider_sink::Secret::new(password.into()),
+        account: account.map(Into::into),
+    };
+    let mut fake = Fake::default();
+    fake.access.logins = vec![login("anna", "right", None), login("acme", "their's", Some("acme"))];
+    fake
+}
+
+const ANNA: &str = "authorization: Basic YW5uYTpyaWdodA==\r\n";
+const ACME: &str = "authorization: Basic YWNtZTp0aGVpcidz\r\n";
+
+#[tokio::test]
+async fn with_logins_only_health_needs_none() {
+    let served = served(with_logins()).await;
+    let get = |path: &str, headers: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n{headers}\r\n")
+    };
+    for path in ["/-/healthy", "/-/ready"] {
+        assert_eq!(served.get(path).await.0, 200, "{path}");
+    }
+    for path in ["/metrics", "/api/v1/status", "/api/v1/endpoints", "/api/v1/openapi.json", "/", "/nothing"] {
+        let (status, text) = served.get(path).await;
+        assert_eq!(status, 401, "{path}");
+        assert!(text.contains("www-authenticate: Basic"), "{text}");
+        let wrong = "authorization: Basic YW5uYTp3cm9uZw==\r\n";
+        if path == "/metrics" {
+            assert_eq!(served.ask(&get(path, wrong)).await.0, 401);
+        }
+    }
+    assert_eq!(served.ask(&get("/metrics", ANNA)).await.0, 200);
+    assert_eq!(served.ask(&get("/api/v1/status", ANNA)).await.0, 200);
+    assert_eq!(served.ask(&get("/api/v1/status", ACME)).await.0, 200);
+    assert_eq!(served.ask(&get("/metrics", ACME)).await.0, 403, "a customer sees nobody's series");
+    assert_eq!(served.ask(&get("/api/v1/deliveries", ACME)).await.0, 403);
+    assert_eq!(served.post("/-/reload", &format!("host: HOST\r\n{ACME}"), "").await.0, 403);
+    assert_eq!(served.post("/-/reload", &format!("host: HOST\r\n{ANNA}"), "").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_session_is_let_in_until_it_ends_and_its_writes_say_where_they_come_from() {
+    let served = served(with_logins()).await;
+    let json = "host: HOST\r\ncontent-type: application/json\r\n";
+    let wrong = r#"{"username":"anna","password":"wrong"}"#;
+    assert_eq!(served.post("/login", json, wrong).await.0, 401);
+    let (status, text) = served.post("/login", json, r#"{"username":"anna","password":"right"}"#).await;
+    assert_eq!(status, 204, "{text}");
+    let cookie = text.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    assert!(cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Strict"), "{cookie}");
+    let cookie = format!("cookie: {}\r\n", cookie.split(';').next().unwrap());
+    let get = format!("GET /api/v1/status HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n{cookie}\r\n");
+    assert_eq!(served.ask(&get).await.0, 200);
+    let reload =
+        async |more: &str| served.post("/-/reload", &format!("host: HOST\r\n{cookie}{more}"), "").await.0;
+    assert_eq!(reload("").await, 403, "a cookie alone is no proof of who wrote the page");
+    assert_eq!(reload("origin: http://evil.example\r\n").await, 403);
+    assert_eq!(reload("sec-fetch-site: cross-site\r\n").await, 403);
+    assert_eq!(reload("origin: http://HOST\r\n").await, 200);
+    assert_eq!(reload("sec-fetch-site: same-origin\r\n").await, 200);
+    let form = "host: HOST\r\norigin: http://HOST\r\ncontent-type: application/x-www-form-urlencoded\r\n";
+    let (status, text) =
+        served.post("/login", form, "username=anna&password=right&next=//evil.example").await;
+    assert!(status == 303 && text.contains("location: /\r\n"), "{text}");
+    let out = format!("{form}{cookie}");
+    assert_eq!(served.post("/logout", &out, "").await.0, 303);
+    assert_eq!(served.ask(&get).await.0, 401);
+    assert_eq!(
+        served.post("/-/reload", &format!("{form}{ANNA}"), "a=b").await.0,
+        415,
+        "no form reaches the API"
+    );
+}
+
+#[tokio::test]
+async fn who_guesses_has_to_wait_even_with_the_right_password() {
+    let served = served(with_logins()).await;
+    let get = |headers: &str| {
+        format!("GET /api/v1/status HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n{headers}\r\n")
+    };
+    for _ in 0..10 {
+        assert_eq!(served.ask(&get("authorization: Basic YW5uYTp3cm9uZw==\r\n")).await.0, 401);
+    }
+    let (status, text) = served.ask(&get(ANNA)).await;
+    assert_eq!(status, 429);
+    assert!(text.contains("retry-after: "), "{text}");
+}
+
+#[tokio::test]
+async fn every_answer_forbids_what_no_page_needs() {
+    let served = served(Fake::default()).await;
+    for path in ["/api/v1/status", "/metrics", "/nothing"] {
+        let (_, text) = served.get(path).await;
+        for header in [
+            "content-security-policy: default-src 'none'",
+            "cache-control: no-store",
+            "x-content-type-options: nosniff",
+        ] {
+            assert!(text.contains(header), "{path}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_has_every_route_and_every_route_is_there() {
+    let served = served(Fake::default()).await;
+    let (status, text) = served.get("/api/v1/openapi.json").await;
+    assert_eq!(status, 200);
+    let document: serde_json::Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut found = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let asked = path.replace("{name}", "acme");
+            let method = method.to_uppercase();
+            let (status, text) = served
+                .ask(&format!("{method} {asked} HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"))
+                .await;
+            assert!(status != 405 && !text.contains("nothing is here"), "{method} {asked}: {text}");
+            assert!(
+                operation["responses"][status.to_string()].is_object(),
+                "{method} {asked} answered {status}"
+            );
+            found.push(format!("{method} {path}"));
+        }
+    }
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "DELETE /api/v1/endpoints/{name}",
+            "GET /-/healthy",
+            "GET /-/ready",
+            "GET /api/v1/endpoints",
+            "GET /api/v1/endpoints/{name}",
+            "GET /api/v1/openapi.json",
+            "GET /api/v1/status",
+            "GET /metrics",
+            "POST /-/reload",
+            "POST /api/v1/endpoints/{name}/activate",
+            "POST /api/v1/endpoints/{name}/pause",
+            "POST /api/v1/endpoints/{name}/resume",
+            "POST /api/v1/endpoints/{name}/test",
+            "POST /api/v1/explain",
+            "POST /api/v1/test",
+            "PUT /api/v1/endpoints/{name}",
+        ]
+    );
 }

@@ -1,17 +1,24 @@
+use super::changes::Changes;
+use super::deliveries::Deliveries;
+use super::page::Facts;
+use super::store::Store;
+use super::trial::trial;
 use crate::admin::{
-    AdminBackend, ConfigIssue, ConfigStatus, EndpointStatus, ExplainEvent, Explanation, ReloadReport,
-    ReloadResult, SpoolStatus, Status, TestError, TestEvent, TestReport, TestTimings,
+    AdminBackend, Caller, ConfigIssue, ConfigStatus, DeliveriesBackend, EndpointStatus, ExplainEvent,
+    Explanation, PageBackend, ReloadReport, ReloadResult, SpoolStatus, Status, TestError, TestEvent,
+    TestReport,
 };
 use crate::clock::{Clock, unix_ms};
-use crate::config::DaemonConfig;
-use crate::delivery::{Attempt, Condition, attempt};
+use crate::config::{AdminConfig, DaemonConfig};
+use crate::delivery::Condition;
 use crate::metrics::Metrics;
+use crate::net::ServerTls;
 use crate::reload::{ReloadHandle, ReloadOutcome};
 use crate::router::{Directory, RouterHandle};
 use crate::spool::{EmbeddedSpool, EndpointState, Spool as _};
-use crate::table::{Entry, Selection, Table};
+use crate::table::{EndpointSpec, Entry, Selection, Table};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use postrider_sink::Verdict;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,18 +29,32 @@ pub(super) struct Backend {
     pub(super) path: PathBuf,
     /// As it was at the start: what is read of it here is not live.
     pub(super) daemon: Arc<DaemonConfig>,
+    /// As it is now.
+    pub(super) config: Arc<ArcSwap<DaemonConfig>>,
     pub(super) router: RouterHandle,
     pub(super) spool: Arc<EmbeddedSpool>,
     pub(super) reload: ReloadHandle,
     pub(super) metrics: Metrics,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) started: Instant,
+    /// Who answers about deliveries.
+    pub(super) deliveries: Arc<Deliveries>,
     /// Cancelled when the daemon begins to stop.
     pub(super) draining: CancellationToken,
+    pub(super) store: Arc<Store>,
+    pub(super) changes: Arc<Changes>,
 }
 
 #[async_trait]
 impl AdminBackend for Backend {
+    fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.config.load().admin.tls.clone()
+    }
+
+    fn access(&self) -> AdminConfig {
+        self.config.load().admin.clone()
+    }
+
     fn ready(&self) -> Result<(), String> {
         if self.draining.is_cancelled() {
             return Err("stopping".to_owned());
@@ -48,6 +69,8 @@ impl AdminBackend for Backend {
     async fn status(&self) -> Status {
         let reload = self.reload.status().await;
         let table = self.router.table();
+        let mut endpoints = self.endpoints(&table, None);
+        mark_rejected(&mut endpoints, reload.iter().flat_map(|reload| &reload.invalid));
         let errors = reload.iter().flat_map(|reload| &reload.errors).map(ConfigIssue::from).collect();
         let backlogs = self.spool.backlogs();
         Status {
@@ -55,7 +78,7 @@ impl AdminBackend for Backend {
             uptime_seconds: self.clock.now().saturating_duration_since(self.started).as_secs(),
             generation: table.generation.0,
             unready: self.ready().err(),
-            endpoints: self.endpoints(&table),
+            endpoints,
             spool: SpoolStatus {
                 path: self.daemon.spool.path.display().to_string(),
                 bytes: backlogs.iter().map(|backlog| backlog.bytes).sum(),
@@ -70,18 +93,16 @@ impl AdminBackend for Backend {
         }
     }
 
-    async fn test(&self, endpoint: &str, event: TestEvent) -> Result<TestReport, TestError> {
+    async fn test(&self, caller: &Caller, endpoint: &str, event: TestEvent) -> Result<TestReport, TestError> {
         let table = self.router.table();
-        let entry = table.named(endpoint).ok_or_else(|| TestError::NotFound(endpoint.to_owned()))?;
-        let spec = &entry.spec;
-        let unfit = |text: String| TestError::Unfit(text);
-        let sink = spec.sink.as_ref().ok_or_else(|| unfit(format!("{endpoint} names no sink yet")))?;
-        let (name, product) = chosen(&table, entry, &event).map_err(unfit)?;
-        let host = self.router.host(endpoint, &spec.delivery);
-        let built = sink.plan.build(&host).await.map_err(|error| unfit(error.to_string()))?;
-        let delivery = event.delivery(&name, &product, spec.identity.account.clone(), &*self.clock);
-        let attempt = attempt(&*built, &delivery, spec.delivery.timeout, &*self.clock).await;
-        Ok(report(&attempt, sink.plan.destination(), &delivery.id))
+        let entry = table.named(endpoint);
+        let seen = |entry: &&Entry| caller.sees(entry.spec.identity.account.as_deref());
+        let entry = entry.filter(seen).ok_or_else(|| TestError::NotFound(endpoint.to_owned()))?;
+        trial(&self.router, &entry.spec, &event, &*self.clock).await.map_err(TestError::Unfit)
+    }
+
+    fn deliveries(&self) -> Option<Arc<dyn DeliveriesBackend>> {
+        Some(self.deliveries.clone())
     }
 
     fn explain(&self, event: &ExplainEvent) -> Result<Explanation, String> {
@@ -91,6 +112,10 @@ impl AdminBackend for Backend {
     fn render_metrics(&self) -> String {
         self.router.directory().refresh_metrics(&*self.spool, &*self.clock);
         self.metrics.render()
+    }
+
+    fn page(&self) -> Option<Arc<dyn PageBackend>> {
+        Some(Arc::new(Facts::of(self)))
     }
 }
 
@@ -109,13 +134,16 @@ impl Backend {
         }
     }
 
-    fn endpoints(&self, table: &Table) -> Vec<EndpointStatus> {
+    /// How endpoints are: all, or the one of a name.
+    pub(super) fn endpoints(&self, table: &Table, only: Option<&str>) -> Vec<EndpointStatus> {
+        let asked = |name: &str| only.is_none_or(|only| only == name);
         let now_ms = unix_ms(&*self.clock);
         let mut endpoints: Vec<EndpointStatus> = self
             .router
             .directory()
             .list()
             .into_iter()
+            .filter(|(_, observed)| asked(&observed.identity.name))
             .map(|(uid, observed)| {
                 let condition = Directory::condition(&*self.spool, uid, &observed, now_ms);
                 let backlog = self.spool.backlog(uid);
@@ -134,6 +162,9 @@ impl Backend {
                     oldest_ms: backlog.and_then(|backlog| backlog.oldest_ms),
                     in_flight: u64::try_from(observed.shared.in_flight()).unwrap_or(u64::MAX),
                     last_error: observed.shared.problem().map(|problem| problem.reason.to_string()),
+                    events: wanted(table.with_uid(uid), |spec| &spec.events),
+                    products: wanted(table.with_uid(uid), |spec| &spec.products),
+                    rejected: false,
                     filter_failures: filter.as_ref().map_or(0, |(count, _)| *count),
                     filter_error: filter.map(|(_, problem)| problem.reason.to_string()),
                 }
@@ -146,7 +177,11 @@ impl Backend {
             let identity = &entry.spec.identity;
             listed.contains(&(&*identity.name, identity.account.as_deref()))
         };
-        let resting: Vec<&Entry> = table.entries().iter().filter(|entry| !is_listed(entry)).collect();
+        let resting: Vec<&Entry> = table
+            .entries()
+            .iter()
+            .filter(|entry| asked(&entry.spec.identity.name) && !is_listed(entry))
+            .collect();
         endpoints.extend(resting.into_iter().map(|entry| {
             let state = self.spool.endpoint_state(entry.uid);
             let condition = Condition::at_rest(entry.spec.lifecycle, &state, now_ms);
@@ -157,12 +192,42 @@ impl Backend {
                 note: note(condition, &state, now_ms),
                 sink: entry.spec.sink.as_ref().map(|sink| sink.kind.to_string()),
                 destination: entry.spec.sink.as_ref().map(|sink| sink.plan.destination()),
+                events: wanted(Some(entry), |spec| &spec.events),
+                products: wanted(Some(entry), |spec| &spec.products),
                 ..EndpointStatus::default()
             }
         }));
         endpoints.sort_by(|a, b| (&a.name, &a.account).cmp(&(&b.name, &b.account)));
         endpoints
     }
+}
+
+fn wanted(entry: Option<&Entry>, which: impl Fn(&EndpointSpec) -> &Selection) -> Vec<String> {
+    match entry.map(|entry| which(&entry.spec)) {
+        None => Vec::new(),
+        Some(Selection::All) => vec!["all".to_owned()],
+        Some(Selection::Some(names)) => names.iter().map(|name| name.to_string()).collect(),
+    }
+}
+
+/// Those whose file is rejected; without a version to run they are in no table.
+fn mark_rejected<'a>(endpoints: &mut Vec<EndpointStatus>, names: impl Iterator<Item = &'a Arc<str>>) {
+    for name in names {
+        let mut found = false;
+        for endpoint in endpoints.iter_mut().filter(|endpoint| endpoint.name == **name) {
+            (endpoint.rejected, found) = (true, true);
+        }
+        if !found {
+            endpoints.push(EndpointStatus {
+                name: name.to_string(),
+                state: "invalid".to_owned(),
+                note: Some("its file is rejected, and it has no version to run".to_owned()),
+                rejected: true,
+                ..EndpointStatus::default()
+            });
+        }
+    }
+    endpoints.sort_by(|a, b| (&a.name, &a.account).cmp(&(&b.name, &b.account)));
 }
 
 /// What a state means for the deliveries, and the way out.
@@ -182,41 +247,4 @@ fn note(condition: Condition, state: &EndpointState, now_ms: u64) -> Option<Stri
         Condition::Removed => "its file is gone: held for a while, then dead".to_owned(),
         Condition::Parked => "its actor failed too often: tried again in ten minutes".to_owned(),
     })
-}
-
-/// The event and the product of a test: what was asked for, or the first the endpoint subscribed to.
-fn chosen(table: &Table, entry: &Entry, event: &TestEvent) -> Result<(Arc<str>, Arc<str>), String> {
-    let pick = |asked: Option<&str>, known: &[Arc<str>], wanted: &Selection, what: &str| {
-        let found = match asked {
-            Some(name) => known.iter().find(|known| known.as_ref() == name),
-            None => known.iter().find(|name| wanted.contains(name)).or_else(|| known.first()),
-        };
-        found.cloned().ok_or_else(|| {
-            let allowed: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
-            format!("unknown {what} {:?}; allowed: {}", asked.unwrap_or_default(), allowed.join(", "))
-        })
-    };
-    let catalogue = &table.catalogue;
-    Ok((
-        pick(event.event.as_deref(), &catalogue.events, &entry.spec.events, "event")?,
-        pick(event.product.as_deref(), &catalogue.products, &entry.spec.products, "product")?,
-    ))
-}
-
-fn report(attempt: &Attempt, destination: String, id: &str) -> TestReport {
-    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    TestReport {
-        ok: attempt.outcome.verdict == Verdict::Delivered,
-        status: attempt.timings.status,
-        reason: attempt.outcome.reason.to_string(),
-        destination,
-        id: id.to_owned(),
-        timings: TestTimings {
-            total_ms: ms(attempt.took),
-            dns_ms: attempt.timings.dns.map(ms),
-            connect_ms: attempt.timings.connect.map(ms),
-            tls_ms: attempt.timings.tls.map(ms),
-            wait_ms: attempt.timings.wait.map(ms),
-        },
-    }
 }

@@ -97,8 +97,8 @@ pub fn explain(
 
 /// The JSON Schemas of the configuration files, by file.
 #[must_use]
-pub fn schema() -> String {
-    let sinks = Sinks::standard();
+pub fn schema(added: &[Arc<dyn SinkFactory>]) -> String {
+    let sinks = all(added);
     let both = serde_json::json!({
         "postrider.toml": config::schema(FileKind::Daemon, &sinks),
         "endpoints/NAME.toml": config::schema(FileKind::Endpoint, &sinks),
@@ -106,13 +106,14 @@ pub fn schema() -> String {
     format!("{both:#}")
 }
 
-/// The kinds of sinks, built-in ones included.
+/// Every sink there is, built-in ones included, by its kind.
 #[must_use]
-pub fn sink_kinds(added: &[Arc<dyn SinkFactory>]) -> Vec<String> {
-    all(added).kinds().map(str::to_owned).collect()
+pub fn sinks(added: &[Arc<dyn SinkFactory>]) -> Vec<Arc<dyn SinkFactory>> {
+    let all = all(added);
+    all.kinds().filter_map(|kind| all.get(kind).cloned()).collect()
 }
 
-fn all(added: &[Arc<dyn SinkFactory>]) -> Sinks {
+pub(super) fn all(added: &[Arc<dyn SinkFactory>]) -> Sinks {
     let mut sinks = Sinks::standard();
     for sink in added {
         sinks.register(Arc::clone(sink));

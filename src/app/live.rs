@@ -1,4 +1,6 @@
+use super::changes::Changes;
 use super::start::dedup_limits;
+use crate::clock::{Clock, unix_ms};
 use crate::config::DaemonConfig;
 use crate::ids::Generation;
 use crate::reload::Publish;
@@ -13,17 +15,25 @@ pub(super) struct Live {
     pub(super) router: RouterHandle,
     pub(super) spool: Arc<EmbeddedSpool>,
     pub(super) config: Arc<ArcSwap<DaemonConfig>>,
+    pub(super) changes: Arc<Changes>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Publish for Live {
     fn publish(&self, publication: Publication) -> BoxFuture<'static, Result<Generation, String>> {
         let (router, spool, config) =
             (self.router.clone(), Arc::clone(&self.spool), Arc::clone(&self.config));
+        let (changes, now_ms) = (Arc::clone(&self.changes), unix_ms(&*self.clock));
         Box::pin(async move {
+            let changed = changes.between(&router.table(), &publication.endpoints, now_ms);
             let daemon = Arc::clone(&publication.daemon);
             let generation = router.publish(publication).await.map_err(|error| error.to_string())?;
             spool.set_limits(&daemon.spool, dedup_limits(&daemon));
             config.store(daemon);
+            if !changed.is_empty() {
+                // A round of a reload may wait for its history to be written; deliveries do not.
+                drop(tokio::task::spawn_blocking(move || changes.record(changed)).await);
+            }
             Ok(generation)
         })
     }

@@ -1,10 +1,15 @@
 use super::backend::Backend;
+use super::changes::Changes;
+use super::deliveries::Deliveries;
 use super::live::Live;
+use super::replays::Replays;
+use super::store::Store;
 use super::{App, AppOptions, StartError};
 use crate::admin;
 use crate::chance::SystemChance;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigErrors, DaemonConfig, Loader, SystemSecrets};
+use crate::history::EmbeddedHistory;
 use crate::ingress::{Ingress, IngressDeps, Limits};
 use crate::metrics::names;
 use crate::net::{Network, SystemResolver};
@@ -15,8 +20,9 @@ use crate::spool::{DedupLimits, EmbeddedSpool};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 impl App {
     /// Builds it bottom-up. Events are taken when this returns.
@@ -45,8 +51,8 @@ impl App {
         }
         let daemon = Arc::clone(&running.daemon);
 
-        let (ingress_listener, ingress_at) = bind(daemon.ingress.listen, "ingress.listen").await?;
-        let (admin_listener, admin_at) = bind(daemon.admin.listen, "admin.listen").await?;
+        let (ingress_listener, ingress_at) = bind(daemon.ingress.listen, "ingress.listen")?;
+        let (admin_listener, admin_at) = bind(daemon.admin.listen, "admin.listen")?;
         let own = vec![ingress_at, admin_at];
         let network = Network::new(daemon.network.clone(), own, Arc::new(SystemResolver::new()));
 
@@ -64,7 +70,10 @@ impl App {
         .await?
         .map_err(|error| StartError::Failed(error.to_string()))?;
 
+        let sink_tasks = TaskTracker::new();
         let router = RouterHandle::start(RouterDeps {
+            folder: loader.base().into(),
+            sink_tasks: sink_tasks.clone(),
             table: Arc::default(),
             directory: Arc::new(Directory::default()),
             spool: spool.clone(),
@@ -86,7 +95,19 @@ impl App {
         let generation = published.map_err(|error| StartError::Failed(error.to_string()))?;
 
         let config = Arc::new(ArcSwap::new(Arc::clone(&daemon)));
-        let live = Live { router: router.clone(), spool: spool.clone(), config: Arc::clone(&config) };
+        let changes = blocking({
+            let folder = daemon.spool.path.clone();
+            move || Arc::new(Changes::open(&folder))
+        })
+        .await?;
+        let live = Live {
+            router: router.clone(),
+            spool: spool.clone(),
+            config: Arc::clone(&config),
+            changes: Arc::clone(&changes),
+            clock: Arc::clone(&clock),
+        };
+        let store = Arc::new(Store::new(loader.clone()));
         let (reload, _joined) = ReloadActor::start(ReloadArgs {
             loader,
             running,
@@ -104,21 +125,35 @@ impl App {
             router: router.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
-            config,
-            limits: Limits::default(),
+            config: Arc::clone(&config),
+            limits: Limits::default().within(descriptors()),
         });
         let started = clock.now();
         let grace = daemon.shutdown.grace;
+        let draining = CancellationToken::new();
+        let deliveries = Arc::new(Deliveries {
+            router: router.clone(),
+            spool: spool.clone(),
+            history: EmbeddedHistory::of(spool.clone()),
+            clock: Arc::clone(&clock),
+            draining: draining.clone(),
+            replays: Replays::default(),
+            erasing: Arc::default(),
+        });
         let backend = Arc::new(Backend {
             path,
             daemon,
+            config,
             router,
             spool,
             reload,
             metrics,
             clock,
             started,
-            draining: CancellationToken::new(),
+            store,
+            changes,
+            deliveries,
+            draining,
         });
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]
@@ -134,6 +169,7 @@ impl App {
             admin: admin_at,
             grace,
             backend,
+            sink_tasks,
             stop_ingress,
             stop_admin,
             serving_ingress,
@@ -147,9 +183,26 @@ pub(super) fn dedup_limits(daemon: &DaemonConfig) -> DedupLimits {
     DedupLimits { window: daemon.ingress.dedup_window, max: daemon.ingress.dedup_max }
 }
 
-async fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+/// How many descriptors this process may open. The soft limit is raised to the hard one: it is low for programs that
+/// know no other way to wait for descriptors than a table of a thousand.
+fn descriptors() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let soft = limit.current;
+    limit.current = limit.maximum;
+    let raised = setrlimit(Resource::Nofile, limit).is_ok();
+    if raised { limit.maximum } else { soft }.unwrap_or(u64::MAX)
+}
+
+/// Connections that may wait to be accepted. With the usual 128, a burst overflows the queue, and who is behind it
+/// believes to be connected although nobody knows of him.
+const BACKLOG: u32 = 4096;
+
+fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |error| StartError::Failed(format!("cannot listen on {address} ({key}): {error}"));
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    socket.set_reuseaddr(true).and_then(|()| socket.bind(address)).map_err(failed)?;
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

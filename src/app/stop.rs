@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// How long requests under way may take to get their answers. They wait for a commit, not for a subscriber.
 const ANSWERS: Duration = Duration::from_secs(5);
+/// How long what sinks keep running may take to end by itself.
+const SINKS: Duration = Duration::from_secs(4);
 /// How long the store may take to write and sync what it was told.
 const CLOSE: Duration = Duration::from_secs(10);
 
@@ -11,7 +13,9 @@ impl App {
     /// Stops it top-down: no new events, then no new attempts, then what is in flight within the grace; what has not
     /// ended by then is handed back to the spool and repeated after the next start.
     pub async fn stop(self) {
-        let Self { grace, backend, stop_ingress, stop_admin, serving_ingress, serving_admin, .. } = self;
+        let Self {
+            grace, backend, sink_tasks, stop_ingress, stop_admin, serving_ingress, serving_admin, ..
+        } = self;
         backend.draining.cancel();
         stop_ingress.cancel();
         let aborting = serving_ingress.abort_handle();
@@ -25,6 +29,10 @@ impl App {
         }
         stop_admin.cancel();
         drop(serving_admin.await);
+        sink_tasks.close();
+        if tokio::time::timeout(SINKS, sink_tasks.wait()).await.is_err() {
+            tracing::warn!("some sinks did not end what they kept running within {SINKS:?}");
+        }
         match tokio::time::timeout(CLOSE, backend.spool.close()).await {
             Ok(Ok(())) => tracing::info!("stopped"),
             Ok(Err(error)) => {

@@ -46,18 +46,233 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// How a daemon and its endpoints are
     Status,
+    /// The endpoints of a daemon, and their files
+    #[command(subcommand)]
+    Endpoints(EndpointsCommand),
+    /// What became of events, delivery by delivery
+    #[command(subcommand)]
+    Deliveries(DeliveriesCommand),
+    /// What will not be tried again by itself
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Make a daemon read its files again
     Reload,
     /// What is configured, and what can be
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// The kinds of sinks an endpoint file may name
-    Plugins,
+    /// Sinks: those there are, and how to make one of your own
+    #[command(subcommand)]
+    Plugins(PluginsCommand),
     /// Print a script that completes this command line
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EndpointsCommand {
+    /// Those there are
+    List {
+        /// Whose name, destination or note has this text
+        #[arg(long)]
+        search: Option<String>,
+        /// In this state: active, draft, paused, open, waiting, gone, blocked, invalid, removed, parked
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// One in full: its file without secrets, and how it is
+    Show {
+        /// Its name
+        name: String,
+        /// What holds once defaults are merged, each value with its origin
+        #[arg(long)]
+        effective: bool,
+    },
+    /// A new one that delivers over HTTP
+    Add(AddArgs),
+    /// Another name: another endpoint to receivers of the history, so nothing may wait for the old one
+    Rename {
+        /// Its name
+        name: String,
+        /// Its name from now on
+        new: String,
+    },
+    /// Collect, and hold what is collected
+    Pause {
+        /// Its name
+        name: String,
+    },
+    /// Send again, what was held first
+    Resume {
+        /// Its name
+        name: String,
+    },
+    /// Collect and send
+    Activate {
+        /// Its name
+        name: String,
+    },
+    /// Delete its file; what waits for it is dead
+    Remove {
+        /// Its name
+        name: String,
+        /// Even if deliveries wait for it
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Which deliveries are meant; what is left out does not matter.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct FilterArgs {
+    /// Of this endpoint
+    #[arg(long)]
+    pub(super) endpoint: Option<String>,
+    /// With this event name
+    #[arg(long)]
+    pub(super) event: Option<String>,
+    /// From this product
+    #[arg(long)]
+    pub(super) product: Option<String>,
+    /// Whose last attempt was answered so: 503, 5xx
+    #[arg(long)]
+    pub(super) code: Option<String>,
+    /// About this message
+    #[arg(long, value_name = "ID")]
+    pub(super) message_id: Option<String>,
+    /// For this customer
+    #[arg(long)]
+    pub(super) account: Option<String>,
+    /// From this time on: 1h for the last hour, or 2026-11-23T05:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// And before this time
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeliveriesCommand {
+    /// What waits, newest first, then what has ended, newest first
+    List {
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// ready, parked, in_flight, held, delivered or dead
+        #[arg(long)]
+        state: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One delivery with its attempts
+    Show {
+        /// dlv_...
+        id: String,
+    },
+    /// Try a parked delivery now, or replay a dead letter
+    Retry {
+        /// dlv_...
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Print deliveries as they end, until it is interrupted
+    Tail {
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// delivered or dead
+        #[arg(long)]
+        state: Option<String>,
+    },
+}
+
+/// Which dead letters are meant.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct LetterArgs {
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+    /// gone, rejected, exhausted, expired, overflow or endpoint_removed
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLettersCommand {
+    /// Newest dead first
+    List {
+        #[command(flatten)]
+        letters: LetterArgs,
+        /// How many at most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One dead letter with its attempts and its body
+    Show {
+        /// dlv_...
+        id: String,
+    },
+    /// Make them deliveries again, at a rate, and wait until that is done; without --yes only count them
+    Replay {
+        #[command(flatten)]
+        letters: LetterArgs,
+        /// How fast: 50/s
+        #[arg(long)]
+        rate: Option<String>,
+        /// Only count
+        #[arg(long)]
+        dry_run: bool,
+        /// Do it
+        #[arg(long, conflicts_with = "dry_run")]
+        yes: bool,
+        /// Print the replay's id rather than wait for its end
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Print them with their bodies, a line of JSON each, oldest dead first
+    Export {
+        #[command(flatten)]
+        letters: LetterArgs,
+    },
+    /// Delete one, or with --yes all that a filter names
+    Delete {
+        /// dlv_...
+        id: Option<String>,
+        #[command(flatten)]
+        letters: LetterArgs,
+        /// All of them, where no filter is named
+        #[arg(long)]
+        all: bool,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// Its name: lower-case letters, digits and hyphens
+    pub(super) name: String,
+    /// Where deliveries go
+    #[arg(long)]
+    pub(super) url: String,
+    /// An event it wants; several times for several, left out for all
+    #[arg(long = "event", value_name = "EVENT")]
+    pub(super) events: Vec<String>,
+    /// A product it wants; likewise
+    #[arg(long = "product", value_name = "PRODUCT")]
+    pub(super) products: Vec<String>,
+    /// The customer it is for
+    #[arg(long)]
+    pub(super) account: Option<String>,
+    /// The user name it asks for
+    #[arg(long, value_name = "NAME")]
+    pub(super) username: String,
+    /// The password, in the first line of this file, or of - (stdin)
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(super) password_file: PathBuf,
+    /// Save it as a draft, which collects nothing yet
+    #[arg(long)]
+    pub(super) draft: bool,
 }
 
 /// How the log is written.
@@ -137,6 +352,44 @@ pub(super) enum ConfigCommand {
     },
     /// The JSON Schema of the files, for editors
     Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginsCommand {
+    /// The kinds of sinks an endpoint file may name
+    List,
+    /// Write a sink that works, with its test and an endpoint file that uses it
+    New {
+        /// What it is called: lower-case letters, digits, hyphens
+        name: String,
+        /// What it is written in
+        #[arg(long, value_enum, default_value = "python")]
+        lang: Language,
+        /// The folder to write; ./NAME where it is left out
+        #[arg(long, value_name = "PATH")]
+        dir: Option<PathBuf>,
+        /// For Rust: a checkout of Postrider to build against, rather than its published crate
+        #[arg(long, value_name = "PATH")]
+        source: Option<PathBuf>,
+    },
+    /// Put a sink through its paces: every shape of event, a burst, a repeat, an orderly end
+    Test {
+        /// Its folder, with endpoint.toml in it, or an endpoint file
+        path: PathBuf,
+    },
+}
+
+/// What a sink is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    /// Python 3.
+    Python,
+    /// JavaScript.
+    Node,
+    /// The shell.
+    Sh,
+    /// Rust, in a binary of its own.
+    Rust,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,9 @@
 //! A small HTTP/1.1 client for talking to the daemon: one connection a request, everything bounded.
 
 use super::exit::{Exit, Failure};
+use base64::Engine as _;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub(super) struct Client {
     base: Url,
     authority: String,
     authorization: Option<HeaderValue>,
+    precondition: Option<(HeaderName, HeaderValue)>,
 }
 
 /// What was answered.
@@ -34,16 +36,22 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    /// For the listener at `base`, a URL that starts with `http://`.
+    /// For the listener at `base`, a URL that starts with `http://`. A user name and a password in it are shown with
+    /// every request.
     pub(super) fn new(base: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure::usage(format!("{base:?} is no address of a daemon: {why}"));
-        let base = Url::parse(base).map_err(|error| wrong(&error.to_string()))?;
+        let mut base = Url::parse(base).map_err(|error| wrong(&error.to_string()))?;
         if base.scheme() != "http" {
             return Err(wrong("it starts with http://"));
         }
         let host = base.host_str().ok_or_else(|| wrong("it has no host"))?;
         let authority = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        Ok(Self { base, authority, authorization: None })
+        let authorization = user_of(&base).and_then(|basic| HeaderValue::try_from(basic).ok());
+        // What is printed later has no password in it.
+        let _ = base.set_password(None);
+        let _ = base.set_username("");
+        let client = Self { base, authority, authorization: None, precondition: None };
+        Ok(client.authorization(authorization))
     }
 
     /// Shows this with every request.
@@ -55,6 +63,17 @@ impl Client {
         self
     }
 
+    /// Expects this of what is changed: `If-Match`, or `If-None-Match`.
+    pub(super) fn expecting(mut self, name: HeaderName, value: &str) -> Result<Self, Failure> {
+        let value = HeaderValue::try_from(value).map_err(|error| Failure::failed(error.to_string()))?;
+        self.precondition = Some((name, value));
+        Ok(self)
+    }
+
+    pub(super) async fn put(&self, path: &str, json: impl Into<Bytes>) -> Result<Answer, Failure> {
+        self.ask(Method::PUT, path, json.into()).await
+    }
+
     pub(super) async fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.ask(Method::GET, path, Bytes::new()).await
     }
@@ -62,6 +81,49 @@ impl Client {
     /// Posts a JSON text, or nothing.
     pub(super) async fn post(&self, path: &str, json: impl Into<Bytes>) -> Result<Answer, Failure> {
         self.ask(Method::POST, path, json.into()).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<Answer, Failure> {
+        self.ask(Method::DELETE, path, Bytes::new()).await
+    }
+
+    /// Gets something that may be long or never end, and hands over its lines as they come.
+    pub(super) async fn lines(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let stream = tokio::time::timeout(CONNECT_TIME, self.connect())
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            .map_err(|error| self.unreachable(&error.to_string()))?;
+        let broken = |error: hyper::Error| self.unreachable(&error.to_string());
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let request = self.request(Method::GET, path, Bytes::new()).map_err(|why| self.unreachable(&why))?;
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(broken)?;
+            let (status, mut body) = (response.status().as_u16(), response.into_body());
+            if status != 200 {
+                let body = Limited::new(body, MAX_ANSWER).collect().await;
+                let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                return Err(Failure::answer(status, &body));
+            }
+            let mut rest = Vec::new();
+            while let Some(frame) = body.frame().await {
+                rest.extend_from_slice(frame.map_err(broken)?.data_ref().map_or(&[][..], |bytes| bytes));
+                while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = rest.drain(..=end).collect();
+                    each(String::from_utf8_lossy(&line).trim_end())?;
+                }
+            }
+            Ok(())
+        };
+        let (mut answer, mut connection) = (std::pin::pin!(answer), std::pin::pin!(connection));
+        tokio::select! {
+            answered = &mut answer => answered,
+            _ = &mut connection => answer.await,
+        }
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
@@ -95,19 +157,7 @@ impl Client {
     ) -> Result<Answer, String> {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
-        let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, &self.authority)
-            .header(header::CONNECTION, "close");
-        if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        if let Some(authorization) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let request = self.request(method, path, body)?;
         let answer = async {
             let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
             let status = response.status().as_u16();
@@ -122,8 +172,44 @@ impl Client {
         }
     }
 
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
+        let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONNECTION, "close");
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some((name, value)) = &self.precondition {
+            request = request.header(name, value);
+        }
+        request.body(Full::new(body)).map_err(|error| error.to_string())
+    }
+
     fn unreachable(&self, reason: &str) -> Failure {
         Failure::new(Exit::Unreachable, format!("no daemon answers at {}: {reason}", self.base))
             .hint("Is it running? Start it with `postrider run`, or name another address.")
     }
+}
+
+/// The Basic credentials of a URL.
+fn user_of(url: &Url) -> Option<String> {
+    let plain = |text: &str| -> Vec<u8> {
+        url::form_urlencoded::parse(text.replace('+', "%2B").as_bytes())
+            .next()
+            .map_or_else(Vec::new, |(text, _)| text.into_owned().into_bytes())
+    };
+    let (username, password) = (url.username(), url.password().unwrap_or_default());
+    if username.is_empty() {
+        return None;
+    }
+    let mut both = plain(username);
+    both.push(b':');
+    both.extend(plain(password));
+    Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(both)))
 }

@@ -1,4 +1,4 @@
-//! Commands that read the files without a daemon: `check`, `config`, `plugins`.
+//! Commands that read the files without a daemon: `check`, `config`.
 
 use super::args::{CheckArgs, ConfigCommand, Global};
 use super::exit::{Exit, Failure};
@@ -42,7 +42,7 @@ pub(super) fn check(
 
 pub(super) fn config(command: &ConfigCommand, sinks: &[Arc<dyn SinkFactory>]) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Schema => out::line(app::schema().trim_end()),
+        ConfigCommand::Schema => out::line(app::schema(sinks).trim_end()),
         ConfigCommand::Effective { endpoint, config } => {
             match app::effective(config, sinks, endpoint.as_deref()) {
                 Ok(text) => out::line(text.trim_end()),
@@ -55,12 +55,4 @@ pub(super) fn config(command: &ConfigCommand, sinks: &[Arc<dyn SinkFactory>]) ->
             }
         }
     }
-}
-
-pub(super) fn plugins(sinks: &[Arc<dyn SinkFactory>], global: &Global) -> Result<(), Failure> {
-    let kinds = app::sink_kinds(sinks);
-    if global.json {
-        return out::json(&kinds);
-    }
-    kinds.iter().try_for_each(|kind| out::line(kind))
 }

@@ -84,13 +84,11 @@ pub(super) async fn reload(global: &Global) -> Result<(), Failure> {
 
 pub(super) async fn test(args: &TestArgs, global: &Global) -> Result<(), Failure> {
     let name = &args.endpoint;
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        return Err(Failure::new(Exit::NotFound, format!("no endpoint can be called {name:?}")));
-    }
+    let path = endpoint_path(name)?;
     let data = args.data.as_ref().map(|path| read_json(path, "--data")).transpose()?;
     let event = TestEvent { event: args.event.clone(), product: args.product.clone(), data };
     let body = serde_json::to_vec(&event).map_err(|error| Failure::failed(error.to_string()))?;
-    let answer = Client::new(&global.admin)?.post(&format!("/api/v1/endpoints/{name}/test"), body).await?;
+    let answer = Client::new(&global.admin)?.post(&format!("{path}/test"), body).await?;
     let report: TestReport = read(&answer, &[200])?;
     if global.json {
         out::line(String::from_utf8_lossy(&answer.body).trim_end())?;
@@ -98,6 +96,14 @@ pub(super) async fn test(args: &TestArgs, global: &Global) -> Result<(), Failure
         print_test(&report)?;
     }
     if report.ok { Ok(()) } else { Err(Failure::said(Exit::Failed)) }
+}
+
+/// Where an endpoint is found. A name that none can have is not asked for.
+pub(super) fn endpoint_path(name: &str) -> Result<String, Failure> {
+    if crate::config::is_endpoint_name(name) {
+        return Ok(format!("/api/v1/endpoints/{name}"));
+    }
+    Err(Failure::new(Exit::NotFound, format!("no endpoint can be called {name:?}")))
 }
 
 fn print_test(report: &TestReport) -> Result<(), Failure> {
@@ -115,6 +121,9 @@ fn print_test(report: &TestReport) -> Result<(), Failure> {
     let word = if report.ok { style.green("ok") } else { style.red("NOT OK") };
     out::line(&format!("-> {}  {}", report.destination, report.id))?;
     out::line(&format!("<- {word}  {}  {} ms{steps}", report.reason, times.total_ms))?;
+    if let Some(advice) = &report.advice {
+        out::line(advice)?;
+    }
     out::say("A test event: counted nowhere, never retried, and the breaker does not see it.");
     Ok(())
 }
@@ -130,7 +139,7 @@ pub(super) fn issue_line(issue: &ConfigIssue) -> String {
 }
 
 /// The answer as data, if its status code is one of these.
-fn read<T: DeserializeOwned>(answer: &Answer, good: &[u16]) -> Result<T, Failure> {
+pub(super) fn read<T: DeserializeOwned>(answer: &Answer, good: &[u16]) -> Result<T, Failure> {
     if !good.contains(&answer.status) {
         return Err(Failure::answer(answer.status, &answer.body));
     }

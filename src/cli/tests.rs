@@ -1,8 +1,11 @@
 use super::receiver::{Access, Arrival, Behaviour, credentials, serve, time};
 use super::{Exit, Postrider, listen, out};
 use crate::admin::{
-    self, AdminBackend, EndpointStatus, ReloadReport, ReloadResult, Status, TestError, TestEvent, TestReport,
+    self, AdminBackend, Caller, EndpointBackend, EndpointDetail, EndpointError, EndpointStatus, Order,
+    Precondition, ReloadReport, ReloadResult, Settings, Status, TestError, TestEvent, TestReport,
+    UnsavedTest,
 };
+use crate::config::AdminConfig;
 use async_trait::async_trait;
 use http::StatusCode;
 use std::collections::HashMap;
@@ -17,7 +20,51 @@ use tokio_util::sync::CancellationToken;
 struct Fake(ReloadResult);
 
 #[async_trait]
+impl EndpointBackend for Fake {
+    async fn endpoint(&self, _caller: &Caller, name: &str) -> Result<EndpointDetail, EndpointError> {
+        Err(EndpointError::NotFound(name.to_owned()))
+    }
+
+    async fn put_endpoint(
+        &self,
+        _caller: &Caller,
+        name: &str,
+        _settings: Settings,
+        _expected: Precondition,
+    ) -> Result<(EndpointDetail, bool), EndpointError> {
+        Err(EndpointError::NotFound(name.to_owned()))
+    }
+
+    async fn delete_endpoint(
+        &self,
+        _caller: &Caller,
+        name: &str,
+        _expected: Precondition,
+    ) -> Result<(), EndpointError> {
+        Err(EndpointError::NotFound(name.to_owned()))
+    }
+
+    async fn order(
+        &self,
+        _caller: &Caller,
+        name: &str,
+        _order: Order,
+        _expected: Precondition,
+    ) -> Result<EndpointDetail, EndpointError> {
+        Err(EndpointError::NotFound(name.to_owned()))
+    }
+
+    async fn test_unsaved(&self, _caller: &Caller, _test: UnsavedTest) -> Result<TestReport, EndpointError> {
+        Err(EndpointError::Unfit("nothing is sent here".to_owned()))
+    }
+}
+
+#[async_trait]
 impl AdminBackend for Fake {
+    fn access(&self) -> AdminConfig {
+        AdminConfig::at(([127, 0, 0, 1], 0).into())
+    }
+
     fn ready(&self) -> Result<(), String> {
         Ok(())
     }
@@ -32,7 +79,12 @@ impl AdminBackend for Fake {
         Status { endpoints: vec![endpoint], ..Status::default() }
     }
 
-    async fn test(&self, endpoint: &str, _event: TestEvent) -> Result<TestReport, TestError> {
+    async fn test(
+        &self,
+        _caller: &Caller,
+        endpoint: &str,
+        _event: TestEvent,
+    ) -> Result<TestReport, TestError> {
         match endpoint {
             "acme" => Ok(TestReport { ok: true, ..TestReport::default() }),
             "down" => Ok(TestReport::default()),

@@ -110,5 +110,9 @@ fn accounts(table: &mut Section<'_>) -> Vec<Arc<str>> {
     for (_, span) in wrong {
         table.problems().at(span, "expected a name of 1 to 128 characters");
     }
+    if names.is_empty() {
+        // Else "none" would mean "all".
+        table.missing("accounts is empty", "Name at least one, or leave accounts out to allow all.");
+    }
     names.into_iter().map(|(text, _)| Arc::from(text)).collect()
 }

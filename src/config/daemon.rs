@@ -1,4 +1,4 @@
-use crate::net::NetworkPolicy;
+use crate::net::{NetworkPolicy, ServerTls};
 use crate::policy::{DeliverySettings, Rate};
 use crate::table::Catalogue;
 use postrider_sink::Secret;
@@ -35,6 +35,8 @@ pub struct DaemonConfig {
 pub struct IngressConfig {
     /// The address. Not live.
     pub listen: SocketAddr,
+    /// What it proves itself with; none: it speaks plainly.
+    pub tls: Option<Arc<ServerTls>>,
     /// Bytes of one request's body.
     pub max_body: u64,
     /// Events of one request.
@@ -79,8 +81,14 @@ pub enum Credential {
 pub struct AdminConfig {
     /// The address. Not live.
     pub listen: SocketAddr,
+    /// What it proves itself with; none: it speaks plainly.
+    pub tls: Option<Arc<ServerTls>>,
     /// Who may log in. Empty: anybody, on loopback only.
     pub logins: Vec<Login>,
+    /// Names by which browsers reach it, beside those of this machine.
+    pub hosts: Vec<Arc<str>>,
+    /// Whether the metrics need no login.
+    pub metrics_public: bool,
 }
 
 /// Somebody who may use the admin listener.
@@ -138,12 +146,21 @@ const KIB: u64 = 1024;
 const GIB: u64 = KIB * KIB * KIB;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+impl AdminConfig {
+    /// The defaults, at an address.
+    #[must_use]
+    pub const fn at(listen: SocketAddr) -> Self {
+        Self { listen, tls: None, logins: Vec::new(), hosts: Vec::new(), metrics_public: false }
+    }
+}
+
 impl IngressConfig {
     /// The defaults, at an address.
     #[must_use]
     pub fn at(listen: SocketAddr) -> Self {
         Self {
             listen,
+            tls: None,
             max_body: 256 * KIB,
             max_batch: 1000,
             dedup_window: DAY,

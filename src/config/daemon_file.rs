@@ -9,7 +9,8 @@ use super::error::ConfigError;
 use super::secrets::{Resolver, SecretSource};
 use super::section::{Section, is_name};
 use super::source::{Problems, Span};
-use super::tree::{self, Node};
+use super::tls::tls;
+use super::tree::{self, Item, Node};
 use crate::net::NetworkPolicy;
 use crate::policy::DeliverySettings;
 use crate::table::Catalogue;
@@ -43,7 +44,7 @@ pub struct DaemonFile {
 
 impl DaemonFile {
     /// Reads the text of a daemon file. Relative paths start at `base`.
-    pub(super) fn read(file: Arc<str>, text: Arc<str>, base: &Path, secrets: &dyn SecretSource) -> Self {
+    pub(crate) fn read(file: Arc<str>, text: Arc<str>, base: &Path, secrets: &dyn SecretSource) -> Self {
         let problems = Problems::new(file.clone(), text.clone());
         let mut resolver = Resolver::new(secrets, base);
         let root = tree::parse(&text, &problems);
@@ -116,13 +117,14 @@ fn ingress(file: &mut Section<'_>, resolver: &mut Resolver<'_>) -> (IngressConfi
     let max_batch = table.integer("max_batch", 1000, 1..=100_000);
     let config = IngressConfig {
         listen,
+        tls: tls(&mut table, resolver),
         max_body: table.size("max_body", defaults.max_body, KIB..=64 * MIB),
         max_batch: usize::try_from(max_batch).unwrap_or(defaults.max_batch),
         dedup_window: table.duration("dedup_window", defaults.dedup_window, SECOND..=MONTH),
         dedup_max: table.integer("dedup_max", defaults.dedup_max, 1..=1_000_000_000),
         publishers: access::publishers(&mut table, resolver),
     };
-    if table.entry("publisher").is_none() {
+    if names_nobody(&mut table, "publisher") {
         let what = "without a publisher, the ingress may only listen on loopback";
         only_loopback(&table, listen, at.as_ref(), what, "[[ingress.publisher]]");
     }
@@ -133,16 +135,34 @@ fn ingress(file: &mut Section<'_>, resolver: &mut Resolver<'_>) -> (IngressConfi
 fn admin(file: &mut Section<'_>, resolver: &mut Resolver<'_>) -> (AdminConfig, Option<Span>) {
     let default = loopback(8081);
     let Some(mut table) = file.table("admin") else {
-        return (AdminConfig { listen: default, logins: Vec::new() }, None);
+        return (AdminConfig::at(default), None);
     };
     let (listen, at) = listen(&mut table, default);
-    let config = AdminConfig { listen, logins: access::logins(&mut table, resolver) };
-    if table.entry("login").is_none() {
+    let config = AdminConfig {
+        listen,
+        tls: tls(&mut table, resolver),
+        logins: access::logins(&mut table, resolver),
+        hosts: hosts(&mut table),
+        metrics_public: table.boolean("metrics_public").is_some_and(|(public, _)| public),
+    };
+    if names_nobody(&mut table, "login") {
         let what = "without a login, the admin listener may only listen on loopback";
         only_loopback(&table, listen, at.as_ref(), what, "[[admin.login]]");
     }
     table.finish();
     (config, at)
+}
+
+fn hosts(table: &mut Section<'_>) -> Vec<Arc<str>> {
+    let texts = table.strings("hosts").unwrap_or_default();
+    let (names, wrong): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(text, _)| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+    });
+    for (_, span) in wrong {
+        let error = table.problems().error(span, "not a host name");
+        table.problems().add(error.help("Write the name alone, for example \"postrider.example.com\"."));
+    }
+    names.into_iter().map(|(text, _)| Arc::from(text)).collect()
 }
 
 fn listen(table: &mut Section<'_>, default: SocketAddr) -> (SocketAddr, Option<Span>) {
@@ -154,6 +174,11 @@ fn listen(table: &mut Section<'_>, default: SocketAddr) -> (SocketAddr, Option<S
         default
     });
     (address, Some(span))
+}
+
+/// Whether nobody at all stands in a list; somebody who stands there wrongly is an error of its own.
+fn names_nobody(table: &mut Section<'_>, key: &'static str) -> bool {
+    table.entry(key).is_none_or(|entry| matches!(&entry.node.item, Item::Array(people) if people.is_empty()))
 }
 
 fn only_loopback(table: &Section<'_>, listen: SocketAddr, at: Option<&Span>, what: &str, key: &str) {

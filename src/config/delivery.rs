@@ -26,6 +26,7 @@ pub(super) fn delivery(section: &mut Section<'_>, base: &DeliverySettings) -> De
         concurrency: concurrency(section, base.concurrency),
         ordering: section.choice("ordering", &orderings).unwrap_or(base.ordering),
         rate: section.rate("rate", base.rate),
+        keep_answer: section.boolean("keep_answer").map_or(base.keep_answer, |(keep, _)| keep),
         retry: section.table("retry").map_or_else(|| base.retry.clone(), |table| retry(table, &base.retry)),
         breaker: section
             .table("breaker")

@@ -11,6 +11,7 @@ use postrider_sink::Secret;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::sync::Arc;
 
 /// Everything that holds for one endpoint.
 #[derive(Debug, Clone, Serialize)]
@@ -46,18 +47,28 @@ pub fn fingerprint(secret: &Secret) -> String {
 /// Everything that is wrong with the daemon's file or the endpoint's.
 pub fn effective(loader: &Loader, name: &str) -> Result<Effective, ConfigErrors> {
     let files = loader.read();
-    let daemon = loader.daemon(&files);
-    let endpoints = files.endpoints.map_err(|error| ConfigErrors(vec![*error]))?;
     let folder = loader.endpoints_folder();
+    let endpoints = files.endpoints.map_err(|error| ConfigErrors(vec![*error]))?;
     let file = endpoints.into_iter().find(|file| file.name.as_ref() == name).ok_or_else(|| {
         let path = folder.join(format!("{name}.toml"));
         ConfigErrors(vec![ConfigError::about(&path.to_string_lossy(), "there is no such endpoint file")])
     })?;
-    let Some(config) = daemon.valid() else { return Err(ConfigErrors(daemon.errors)) };
-    loader.endpoint(&file, config).result.map_err(ConfigErrors)?;
     let text = file.text.map_err(|error| ConfigErrors(vec![*error]))?;
+    effective_of(loader, name, &text)
+}
 
-    let own = Problems::new(file.file, text.clone());
+/// What holds for an endpoint with this text.
+///
+/// # Errors
+/// Everything that is wrong with the daemon's file or the text.
+pub fn effective_of(loader: &Loader, name: &str, text: &str) -> Result<Effective, ConfigErrors> {
+    let daemon = loader.daemon_now();
+    let Some(config) = daemon.valid() else { return Err(ConfigErrors(daemon.errors)) };
+    let file: Arc<str> = loader.endpoints_folder().join(format!("{name}.toml")).to_string_lossy().into();
+    let text: Arc<str> = text.into();
+    loader.endpoint_text(&name.into(), file.clone(), &text, config).result.map_err(ConfigErrors)?;
+
+    let own = Problems::new(file, text.clone());
     let Some(root) = tree::parse(&text, &own) else { return Err(ConfigErrors(own.take())) };
     let inherited = Problems::new(daemon.file.clone(), daemon.text.clone());
     let mut values = Vec::new();
@@ -133,6 +144,16 @@ impl SinkValues<'_, '_> {
             }
             Item::String(text) if secret || (text.contains("://") && text.contains('@')) => {
                 self.push(node, key, format!("fingerprint {}", fingerprint(&Secret::new(text.clone()))));
+            }
+            Item::String(text) if text.contains("://") && text.contains('?') => {
+                // The query may hold a secret.
+                let shown = text.split('?').next().unwrap_or_default();
+                let value = format!(
+                    "{:?}, fingerprint {}",
+                    format!("{shown}?…"),
+                    fingerprint(&Secret::new(text.clone()))
+                );
+                self.push(node, key, value);
             }
             _ => {
                 let value = self.text.get(node.span.clone()).unwrap_or_default().to_owned();

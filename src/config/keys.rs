@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Integer(u64, u64),
     /// A number.
     Number,
+    /// `true` or `false`.
+    Boolean,
     /// A string.
     Text,
     /// `"127.0.0.1:8080"`.
@@ -76,6 +78,18 @@ pub(super) const DAEMON: &[Key] = &[
         "10000000",
         "How many events are remembered for that.",
     ),
+    live(
+        "ingress.tls.cert",
+        Kind::Text,
+        "",
+        "With TLS: the file of the certificates in PEM form, the listener's own first.",
+    ),
+    live(
+        "ingress.tls.key",
+        Kind::Text,
+        "",
+        "And the file of its private key. Both are watched like secrets.",
+    ),
     live("ingress.publisher[].name", Kind::Text, "", "Who may post events; the name is for logs."),
     live(
         "ingress.publisher[].basic.username",
@@ -93,6 +107,20 @@ pub(super) const DAEMON: &[Key] = &[
         "\"127.0.0.1:8081\"",
         "The API, the metrics, the page. Off loopback it needs a login.",
     ),
+    live(
+        "admin.tls.cert",
+        Kind::Text,
+        "",
+        "With TLS: the file of the certificates in PEM form, the listener's own first.",
+    ),
+    live("admin.tls.key", Kind::Text, "", "And the file of its private key. Both are watched like secrets."),
+    live(
+        "admin.hosts",
+        Kind::Texts,
+        "[]",
+        "Names by which browsers reach it, through a proxy perhaps: \"postrider.example.com\".",
+    ),
+    live("admin.metrics_public", Kind::Boolean, "false", "Whether the metrics need no login."),
     live("admin.login[].username", Kind::Text, "", "Who may use it: the user name"),
     live("admin.login[].password", Kind::Secret, "", "and the password."),
     live(
@@ -200,6 +228,12 @@ pub(super) const DELIVERY: &[Key] = &[
         "Which deliveries wait for which: those of the same message, all, or none.",
     ),
     live("rate", Kind::Rate, "", "Attempts per time: \"50/s\". \"none\" takes a default away."),
+    live(
+        "keep_answer",
+        Kind::Boolean,
+        "false",
+        "Whether history keeps the first KiB of each answer. An answer may hold what is nobody else's business.",
+    ),
     live(
         "retry.schedule",
         Kind::Durations,

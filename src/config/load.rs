@@ -108,6 +108,11 @@ impl Loader {
         }
     }
 
+    /// Reads and judges the daemon's file alone.
+    pub(super) fn daemon_now(&self) -> DaemonFile {
+        self.daemon(&Files { daemon: read_text(&self.root), endpoints: Ok(Vec::new()) })
+    }
+
     /// Judges an endpoint's file by a daemon's configuration.
     #[must_use]
     pub fn endpoint(&self, endpoint: &EndpointText, daemon: &DaemonConfig) -> CompiledEndpoint {

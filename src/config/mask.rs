@@ -6,9 +6,10 @@ const WORDS: [&str; 9] =
     ["password", "passwd", "secret", "credential", "token", "bearer", "auth", "api-key", "key"];
 
 /// Whether the value of such a key is kept from sight.
-pub(super) fn is_secret_name(key: &str) -> bool {
+pub(crate) fn is_secret_name(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    WORDS.iter().any(|word| key.contains(word))
+    // `value` is that of a header which proves who is calling.
+    key == "value" || WORDS.iter().any(|word| key.contains(word))
 }
 
 /// The text with secrets masked: values of keys that sound secret, and user information in URLs.
@@ -25,7 +26,7 @@ pub(super) fn broken(text: &str, line: usize) -> Option<String> {
     let shown = text.lines().nth(line.checked_sub(1)?)?;
     let many_lines = text.contains("\"\"\"") || text.contains("'''");
     let lower = shown.to_ascii_lowercase();
-    let url_with_user = lower.contains("://") && lower.contains('@');
+    let url_with_user = lower.contains("://") && lower.contains(['@', '?']);
     if many_lines || url_with_user || WORDS.iter().any(|word| lower.contains(word)) {
         return None;
     }
@@ -34,22 +35,33 @@ pub(super) fn broken(text: &str, line: usize) -> Option<String> {
     Some(text.split_inclusive('\n').enumerate().map(kept).collect())
 }
 
-fn blank(text: &str) -> String {
+pub(super) fn blank(text: &str) -> String {
     text.chars().flat_map(|c| std::iter::repeat_n(if c == '\n' { c } else { '*' }, c.len_utf8())).collect()
 }
 
 fn walk(node: &Node, secret: bool, masked: &mut [u8]) {
     match &node.item {
         Item::Table(entries) => {
-            let reference = super::secrets::reference(node).is_some();
+            let reference = super::secrets::reference(node);
             for entry in entries {
-                walk(&entry.node, !reference && is_secret_name(&entry.key), masked);
+                // What should name a secret and does not look like a name may be the secret.
+                let secret = match &reference {
+                    Some(reference) => !reference.is_plain(),
+                    None => is_secret_name(&entry.key),
+                };
+                walk(&entry.node, secret, masked);
             }
         }
         Item::Array(elements) => elements.iter().for_each(|element| walk(element, secret, masked)),
         Item::Boolean(_) => {}
         Item::String(text) if text.contains("://") && text.contains('@') => cover(node.span.clone(), masked),
         _ if secret => cover(node.span.clone(), masked),
+        Item::String(text) if text.contains("://") && text.contains('?') => {
+            // Without its query, which may hold a secret; all of it where the question mark is written as an escape.
+            let written = masked.get(node.span.clone()).unwrap_or_default();
+            let kept = written.iter().position(|byte| *byte == b'?').map_or(0, |at| at + 1);
+            cover(node.span.start + kept..node.span.end, masked);
+        }
         _ => {}
     }
 }

@@ -2,6 +2,7 @@
 
 use super::keys::{DAEMON, DELIVERY, ENDPOINT, Key, Kind};
 use crate::sinks::Sinks;
+use postrider_sink::SinkFactory;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -14,7 +15,7 @@ pub enum FileKind {
     Endpoint,
 }
 
-/// The JSON Schema (2020-12) of a file. The tables of the sinks are open: their plugins check them.
+/// The JSON Schema (2020-12) of a file, the tables of its sinks as their plugins describe them.
 #[must_use]
 pub fn schema(kind: FileKind, sinks: &Sinks) -> Value {
     let mut root = match kind {
@@ -26,8 +27,12 @@ pub fn schema(kind: FileKind, sinks: &Sinks) -> Value {
         FileKind::Endpoint => {
             let keys: Vec<Key> = ENDPOINT.iter().chain(DELIVERY).copied().collect();
             let mut root = object(&keys);
-            for sink in sinks.kinds() {
-                insert(&mut root, sink, json!({ "type": "object" }));
+            for kind in sinks.kinds() {
+                insert(
+                    &mut root,
+                    kind,
+                    sinks.get(kind).map_or_else(|| json!({}), |sink| sink_table(&**sink)),
+                );
             }
             root
         }
@@ -36,6 +41,25 @@ pub fn schema(kind: FileKind, sinks: &Sinks) -> Value {
         root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     }
     root
+}
+
+/// A sink's table as its plugin describes it; where it takes a secret, a reference is as good.
+fn sink_table(sink: &dyn SinkFactory) -> Value {
+    let mut schema = serde_json::from_str(&sink.schema()).unwrap_or_else(|_| json!({ "type": "object" }));
+    references(&mut schema);
+    schema
+}
+
+fn references(schema: &mut Value) {
+    match schema {
+        Value::Object(members) if members.get("format").is_some_and(|format| format == "password") => {
+            let secret = std::mem::take(schema);
+            *schema = json!({ "anyOf": [secret, reference()] });
+        }
+        Value::Object(members) => members.values_mut().for_each(references),
+        Value::Array(elements) => elements.iter_mut().for_each(references),
+        _ => {}
+    }
 }
 
 fn insert(object: &mut Value, key: &str, schema: Value) {
@@ -68,6 +92,7 @@ fn place(object: &mut Value, path: &str, key: &Key) {
 fn leaf(key: &Key) -> Value {
     let mut schema: Map<String, Value> = match key.kind {
         Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Number => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Text | Kind::Address => json!({ "type": "string" }),
         Kind::Duration => duration(),
@@ -145,6 +170,7 @@ fn takes(kind: Kind) -> String {
     match kind {
         Kind::Integer(least, most) if least == most => format!("{least}"),
         Kind::Integer(least, most) => format!("whole number, {least} to {most}"),
+        Kind::Boolean => "`true`, `false`".to_owned(),
         Kind::Number => "number".to_owned(),
         Kind::Text => "string".to_owned(),
         Kind::Address => "address and port".to_owned(),

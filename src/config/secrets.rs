@@ -61,6 +61,9 @@ pub(super) fn describe(error: &std::io::Error) -> String {
     }
 }
 
+const FROM_SYSTEMD: &str =
+    "systemd hands credentials over with LoadCredential= or SetCredential= in the unit.";
+
 /// A table that stands for a secret.
 pub(super) struct Reference<'a> {
     kind: Kind,
@@ -87,6 +90,19 @@ pub(super) fn reference(node: &Node) -> Option<Reference<'_>> {
     match &entry.node.item {
         Item::String(name) => Some(Reference { kind, name, span: entry.node.span.clone() }),
         _ => None,
+    }
+}
+
+impl Reference<'_> {
+    /// Whether what it names looks like a name. The secret itself, written here by mistake, seldom does.
+    pub(super) fn is_plain(&self) -> bool {
+        let also: &[u8] = match self.kind {
+            Kind::File => return true,
+            Kind::Env => b"_",
+            Kind::Credential => b"_-.",
+        };
+        !self.name.is_empty()
+            && self.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || also.contains(&byte))
     }
 }
 
@@ -135,11 +151,20 @@ impl<'a> Resolver<'a> {
             Kind::File => self
                 .file(self.base.join(name))
                 .map_err(|error| (format!("cannot read {name}: {error}"), READABLE))?,
+            Kind::Env if !reference.is_plain() => {
+                return Err((
+                    "env does not name an environment variable".to_owned(),
+                    "Write its name: ACME_PASSWORD.",
+                ));
+            }
             Kind::Env => self
                 .source
                 .env(name)
                 .ok_or_else(|| (format!("the environment variable {name} is not set"), "Set it."))?
                 .into_encoded_bytes(),
+            Kind::Credential if !reference.is_plain() || name.starts_with('.') => {
+                return Err(("this is not the name of a credential".to_owned(), FROM_SYSTEMD));
+            }
             Kind::Credential => self.credential(name)?,
         };
         let text = String::from_utf8(bytes)
@@ -152,17 +177,17 @@ impl<'a> Resolver<'a> {
     }
 
     fn credential(&mut self, name: &str) -> Result<Vec<u8>, (String, &'static str)> {
-        const HELP: &str =
-            "systemd hands credentials over with LoadCredential= or SetCredential= in the unit.";
-        if name.is_empty() || name.contains('/') || name.starts_with('.') {
-            return Err((format!("{name:?} is not the name of a credential"), HELP));
-        }
         let folder = self
             .source
             .env("CREDENTIALS_DIRECTORY")
-            .ok_or_else(|| ("$CREDENTIALS_DIRECTORY is not set".to_owned(), HELP))?;
+            .ok_or_else(|| ("$CREDENTIALS_DIRECTORY is not set".to_owned(), FROM_SYSTEMD))?;
         self.file(PathBuf::from(folder).join(name))
-            .map_err(|error| (format!("cannot read the credential {name}: {error}"), HELP))
+            .map_err(|error| (format!("cannot read the credential {name}: {error}"), FROM_SYSTEMD))
+    }
+
+    /// The content of a file that is named outright, and watched like that of a secret.
+    pub(super) fn named(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        self.file(self.base.join(name))
     }
 
     fn file(&mut self, path: PathBuf) -> Result<Vec<u8>, String> {

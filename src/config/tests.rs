@@ -63,12 +63,12 @@ fn the_table_of_keys_names_the_defaults_that_hold() {
 
 #[test]
 fn the_table_of_keys_is_exactly_what_the_readers_ask_for() {
-    let text = "[[ingress.publisher]]\nname='a'\nbasic={username='u',password='p'}\n[[ingress.publisher]]\nname='b'\n\
+    let text = "ingress.tls = { cert = '/c', key = '/k' }\nadmin.tls = { cert = '/c', key = '/k' }\n[[ingress.publisher]]\nname='a'\nbasic={username='u',password='p'}\n[[ingress.publisher]]\nname='b'\n\
                 bearer='t'\n[[admin.login]]\nusername='u'\npassword='p'\n[[network.exception]]\nendpoint='a'\n\
                 cidr='10.0.0.0/8'\n[spool]\n[catalogue]\n[limits]\n[reload]\n[shutdown]\n[defaults.retry]\n[defaults.breaker]\n";
     let problems = source::Problems::new("f".into(), text.into());
     let root = tree::parse(text, &problems).expect("TOML");
-    let secrets = FakeSecrets::default();
+    let secrets = tls::secrets_with(&[tls::pair("a")], "/c", "/k");
     let mut resolver = secrets::Resolver::new(&secrets, Path::new("/"));
     daemon_file::compile(&root, Path::new("/"), &problems, &mut resolver);
     assert_eq!(lines(&problems.take()), Vec::<String>::new());
@@ -308,3 +308,5 @@ fn endpoint_names_are_the_ones_that_fit_everywhere() {
 
 mod filter;
 mod folder;
+mod people;
+mod tls;

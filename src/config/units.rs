@@ -23,7 +23,7 @@ const SIZES: [(&str, u64); 9] = [
 ];
 
 /// `"250ms"`, `"5s"`, `"2h"`: a whole number and a unit.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let millis = TIMES.iter().find(|(name, _)| *name == unit)?.1;
     Some(Duration::from_millis(number.checked_mul(millis)?))
@@ -40,7 +40,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 /// `"50/s"`, `"1000/m"`, `"10000/h"`.
-pub(super) fn rate(text: &str) -> Option<Rate> {
+pub(crate) fn rate(text: &str) -> Option<Rate> {
     let (count, unit) = text.split_once('/')?;
     let per = match unit.trim() {
         "s" => 1,

@@ -12,9 +12,10 @@ use crate::spool::{
 use crate::table::EndpointSpec;
 use postrider_sink::{HostContext, Sink};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -111,6 +112,20 @@ pub enum EndpointMessage {
         /// What came of it.
         attempt: Attempt,
     },
+    /// A person wants this parked delivery tried now.
+    Hasten {
+        /// Which.
+        seq: Seq,
+        /// Whether it was parked.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Which attempts are under way?
+    InFlight {
+        /// Told for this endpoint.
+        reply: mpsc::UnboundedSender<(EndpointUid, Vec<Seq>)>,
+    },
+    /// These deliveries are gone without having ended.
+    Forget(Vec<Seq>),
     /// Something that was waited for is due.
     TimerDue,
     /// Panic.
@@ -142,6 +157,8 @@ pub struct EndpointState {
     pub(super) more_stored: bool,
     pub(super) reading: bool,
     pub(super) fetching: bool,
+    /// Deliveries that were erased while a read was under way, which may still have seen them.
+    pub(super) erased: HashSet<Seq>,
     pub(super) seen: u64,
     pub(super) timer: Option<(Instant, AbortOnDropHandle<()>)>,
     pub(super) idle_since: Option<Instant>,
@@ -202,6 +219,13 @@ impl Actor for EndpointActor {
             EndpointMessage::AttemptFinished { seq, probe, revision, attempt } => {
                 state.on_attempt(seq, probe, revision, &attempt);
             }
+            EndpointMessage::Hasten { seq, reply } => {
+                let _gone = reply.send(state.window.hasten(seq));
+            }
+            EndpointMessage::InFlight { reply } => {
+                drop(reply.send((state.args.uid, state.window.flying().collect())));
+            }
+            EndpointMessage::Forget(seqs) => state.forget(seqs),
             EndpointMessage::TimerDue => state.timer = None,
             #[cfg(test)]
             EndpointMessage::Crash => panic!("told to crash"),
@@ -243,6 +267,7 @@ impl EndpointState {
             more_stored: true,
             reading: false,
             fetching: false,
+            erased: HashSet::new(),
             seen: 0,
             timer: None,
             idle_since: None,
@@ -278,6 +303,7 @@ impl EndpointState {
         let plan = Arc::clone(&sink.plan);
         let host = HostContext {
             connect_timeout: self.args.spec.delivery.connect_timeout,
+            timeout: self.args.spec.delivery.timeout,
             concurrency: self.args.spec.delivery.concurrency.get(),
             ..self.args.host.clone()
         };

@@ -1,12 +1,16 @@
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::spool::StoredEvent;
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use postrider_sink::{Delivery, FailureClass, Outcome, Sink, Timings, Trail};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Bytes of an answer that are kept, where the endpoint says `keep_answer`.
+const ANSWER: usize = 1024;
 
 /// One attempt that has ended.
 #[derive(Debug, Clone)]
@@ -17,6 +21,8 @@ pub struct Attempt {
     pub took: Duration,
     /// What was learned on the way.
     pub timings: Timings,
+    /// The first KiB of the answer, where it is kept.
+    pub answer: Option<Bytes>,
 }
 
 /// Makes one attempt. It always ends by the deadline, and always with an outcome: a panic of the sink is a failed
@@ -37,7 +43,7 @@ pub async fn attempt(sink: &dyn Sink, delivery: &Delivery, deadline: Duration, c
         Err(_) => Outcome::failed(FailureClass::Timeout, format!("no answer within {deadline:?}")),
     };
     let took = clock.now().saturating_duration_since(started);
-    Attempt { outcome, took, timings: delivery.trail.read() }
+    Attempt { outcome, took, timings: delivery.trail.read(), answer: delivery.trail.answer() }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
@@ -46,7 +52,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// A stored event as a sink gets it.
-pub(super) fn delivery(event: &StoredEvent, number: u32, chance: &dyn Chance) -> Delivery {
+pub(super) fn delivery(event: &StoredEvent, number: u32, keep_answer: bool, chance: &dyn Chance) -> Delivery {
     Delivery {
         id: event.id.to_string().into(),
         event: Arc::clone(&event.event),
@@ -56,7 +62,7 @@ pub(super) fn delivery(event: &StoredEvent, number: u32, chance: &dyn Chance) ->
         attempt: number,
         test: false,
         traceparent: Some(traceparent(event, chance.number())),
-        trail: Arc::new(Trail::default()),
+        trail: Arc::new(Trail::keeping(if keep_answer { ANSWER } else { 0 })),
     }
 }
 

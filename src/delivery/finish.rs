@@ -2,7 +2,7 @@ use super::actor::EndpointState;
 use super::attempt::Attempt;
 use crate::ids::Seq;
 use crate::policy::{Probe, Transition};
-use crate::spool::{DeadReason, HistoryNote, Parked, Settlement};
+use crate::spool::{DeadReason, HistoryNote, Parked, Settlement, Steps};
 use postrider_sink::{FailureClass, Verdict, Wait};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl EndpointState {
                 self.judge(probe, breaker.then_some(false), finding);
                 self.wait(wait);
                 if probe && finding != Probe::Succeeded {
-                    self.window.release(seq);
+                    self.probed(seq, attempt);
                 } else {
                     self.retry(seq, wait, attempt);
                 }
@@ -106,17 +106,46 @@ impl EndpointState {
         self.window.settle(seq);
         let spent = self.let_go(seq).map_or(0, |held| held.attempts);
         let Some(lease) = &self.lease else { return };
-        let note = HistoryNote {
-            attempts: spent + u32::from(attempt.is_some()),
-            ended_ms: crate::clock::unix_ms(&*self.args.clock),
-            took_us: attempt.map_or(0, |a| u32::try_from(a.took.as_micros()).unwrap_or(u32::MAX)),
-            status: attempt.and_then(|attempt| attempt.timings.status),
-            reason: if text.is_empty() { Arc::clone(&self.nothing) } else { text.into() },
-            generation: self.args.generation,
-        };
+        let note = self.note(spent + u32::from(attempt.is_some()), text, attempt);
         let next = self.cursor.map_or(Seq(0), |cursor| Seq(cursor.0.saturating_add(1)));
         let low = self.window.low().unwrap_or(next);
         self.args.spool.settle(lease, seq, Settlement { result, note, low });
+    }
+
+    /// What history keeps of an attempt.
+    fn note(&self, attempts: u32, text: &str, attempt: Option<&Attempt>) -> HistoryNote {
+        let us = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        let times = attempt.map(|attempt| attempt.timings).unwrap_or_default();
+        HistoryNote {
+            attempts,
+            ended_ms: crate::clock::unix_ms(&*self.args.clock),
+            took_us: attempt.map_or(0, |attempt| us(attempt.took)),
+            steps: Steps {
+                dns_us: times.dns.map(us),
+                connect_us: times.connect.map(us),
+                tls_us: times.tls.map(us),
+                wait_us: times.wait.map(us),
+            },
+            status: times.status,
+            class: attempt.and_then(|attempt| match attempt.outcome.verdict {
+                Verdict::Failed { class, .. } => Some(class),
+                Verdict::Suspend | Verdict::Reject => Some(FailureClass::HttpError),
+                Verdict::Delivered | Verdict::Blocked => None,
+            }),
+            answer: attempt.and_then(|attempt| attempt.answer.clone()),
+            reason: if text.is_empty() { Arc::clone(&self.nothing) } else { text.into() },
+            generation: self.args.generation,
+        }
+    }
+
+    /// A probe failed: it spends no attempt, and still leaves its record.
+    fn probed(&mut self, seq: Seq, attempt: &Attempt) {
+        self.window.release(seq);
+        let spent = self.held.get(&seq).map_or(0, |held| held.attempts);
+        let note = self.note(spent + 1, &attempt.outcome.reason, Some(attempt));
+        if let Some(lease) = &self.lease {
+            self.args.spool.tried(lease, seq, note);
+        }
     }
 
     fn retry(&mut self, seq: Seq, wait: Wait, attempt: &Attempt) {
@@ -139,8 +168,9 @@ impl EndpointState {
         let left = retry.max_age.saturating_sub(age) + Duration::from_millis(1);
         let wait = scheduled.max(asked).min(left);
         let due_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let note = self.note(attempts, &attempt.outcome.reason, Some(attempt));
         if let Some(lease) = &self.lease {
-            self.args.spool.park(lease, Parked { seq, key: event.key(), due_ms, attempts });
+            self.args.spool.park(lease, Parked { seq, key: event.key(), due_ms, attempts }, note);
         }
         self.args.metrics.retry_scheduled();
         self.window.park(seq, self.args.clock.now() + wait);

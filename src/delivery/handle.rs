@@ -87,6 +87,11 @@ impl EndpointHandle {
         self.send(EndpointMessage::Drain);
     }
 
+    /// Asks or tells it something that is no work: it may retire without having heard it.
+    pub fn tell(&self, message: EndpointMessage) {
+        drop(self.actor.cast(message));
+    }
+
     /// Stops it now: what is in flight is dropped and will be repeated.
     pub fn stop(&self, reason: &str) {
         self.actor.stop(Some(reason.to_owned()));

@@ -115,7 +115,8 @@ impl EndpointState {
         if was.rate != is.rate {
             self.rate = is.rate.map(|rate| TokenBucket::new(rate, self.args.clock.now()));
         }
-        let same_host = (was.connect_timeout, was.concurrency) == (is.connect_timeout, is.concurrency);
+        let same_host = (was.connect_timeout, was.timeout, was.concurrency)
+            == (is.connect_timeout, is.timeout, is.concurrency);
         if old.sink != spec.sink || !same_host || self.hold.invalid_until.is_some() {
             self.revision += 1;
             self.hold.invalid_until = None;

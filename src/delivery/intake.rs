@@ -3,6 +3,7 @@ use super::hold::{Gate, Hold};
 use crate::ids::Seq;
 use crate::spool::{Lease, Parked, Pending, ReadLimit, SpoolError, StoredEvent, Wake};
 use ractor::ActorRef;
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -72,11 +73,16 @@ impl EndpointState {
         let complete = read.len() < asked;
         self.more_stored = !complete;
         for pending in read {
+            if self.erased.contains(&pending.event.seq) {
+                self.cursor = self.cursor.max(Some(pending.event.seq));
+                continue;
+            }
             match pending.parked {
                 Some(_) => self.cursor = self.cursor.max(Some(pending.event.seq)),
                 None => self.take_in(pending.event),
             }
         }
+        self.erased.clear();
         if complete {
             // There is nothing more up to what was missed by then.
             self.cursor = self.cursor.max(target);
@@ -152,6 +158,20 @@ impl EndpointState {
         if let Some(event) = self.held.get_mut(&seq).and_then(|held| held.event.take()) {
             self.held_bytes = self.held_bytes.saturating_sub(event.body.len());
             self.bodiless += 1;
+        }
+    }
+
+    /// These are gone: what is not in flight is not attempted any more, and what is leaves no trace.
+    pub(super) fn forget(&mut self, seqs: Vec<Seq>) {
+        let flying: HashSet<Seq> = self.window.flying().collect();
+        for seq in seqs {
+            if self.reading {
+                self.erased.insert(seq);
+            }
+            if !flying.contains(&seq) {
+                self.window.settle(seq);
+                self.let_go(seq);
+            }
         }
     }
 

@@ -121,7 +121,10 @@ impl EndpointState {
     ) {
         let (Some(sink), Some(held)) = (self.sink.clone(), self.held.get(&seq)) else { return };
         let Some(event) = held.event.as_ref() else { return };
-        let sending = delivery(event, held.attempts + 1, &*self.args.chance);
+        let sending = {
+            let keep_answer = self.args.spec.delivery.keep_answer;
+            delivery(event, held.attempts + 1, keep_answer, &*self.args.chance)
+        };
         self.window.start(seq);
         let (deadline, revision) = (self.args.spec.delivery.timeout, self.revision);
         let (clock, myself) = (Arc::clone(&self.args.clock), myself.clone());

@@ -8,7 +8,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) struct Admission {
     bytes: Arc<Semaphore>,
     events: Arc<Semaphore>,
-    all_bytes: u32,
 }
 
 /// Room for one request; given back when it is dropped.
@@ -22,25 +21,20 @@ pub(super) struct Permit {
 impl Admission {
     pub(super) fn new(limits: &Limits) -> Self {
         let semaphore = |size: u32| Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(0)));
-        Self {
-            bytes: semaphore(limits.bytes_in_flight),
-            events: semaphore(limits.events_in_flight),
-            all_bytes: limits.bytes_in_flight,
-        }
+        Self { bytes: semaphore(limits.bytes_in_flight), events: semaphore(limits.events_in_flight) }
     }
 
-    /// Room for a body of so many bytes, if there is. A body larger than everything needs everything.
-    pub(super) fn bytes(&self, count: u64) -> Option<Permit> {
-        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.all_bytes);
-        let bytes = self.bytes.clone().try_acquire_many_owned(count).ok()?;
-        Some(Permit { bytes, _events: None })
+    /// Room for the next bytes of a body, beside what it has, if there is. It is taken as they arrive: what is only
+    /// announced, and perhaps never comes, keeps nobody out.
+    pub(super) fn bytes(&self, count: usize, before: Option<Permit>) -> Option<Permit> {
+        let more = self.bytes.clone().try_acquire_many_owned(u32::try_from(count).ok()?).ok()?;
+        let Some(mut permit) = before else { return Some(Permit { bytes: more, _events: None }) };
+        permit.bytes.merge(more);
+        Some(permit)
     }
 
-    /// Room for the events that were in the body too, if there is; what the body did not need is given back.
-    pub(super) fn events(&self, mut permit: Permit, bytes: usize, events: usize) -> Option<Permit> {
-        if let Some(surplus) = permit.bytes.num_permits().checked_sub(bytes) {
-            drop(permit.bytes.split(surplus));
-        }
+    /// Room for the events that were in the body too, if there is.
+    pub(super) fn events(&self, permit: Permit, events: usize) -> Option<Permit> {
         let events = u32::try_from(events).ok()?;
         let events = self.events.clone().try_acquire_many_owned(events).ok()?;
         Some(Permit { bytes: permit.bytes, _events: Some(events) })

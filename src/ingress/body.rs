@@ -1,3 +1,5 @@
+use super::admission::{Admission, Permit};
+use super::answer;
 use super::problem::{Kind, Problem};
 use super::watch::{Phase, Watch};
 use bytes::{Bytes, BytesMut};
@@ -16,7 +18,13 @@ pub(super) fn too_large(max: u64) -> Problem {
 
 /// Reads a whole body of at most `max` bytes, until the watch says that it came too slowly. A body that arrived
 /// together with its head is not copied.
-pub(super) async fn read(mut body: Incoming, max: u64, watch: &Watch) -> Result<Bytes, Problem> {
+pub(super) async fn read(
+    mut body: Incoming,
+    max: u64,
+    watch: &Watch,
+    admission: &Admission,
+) -> Result<(Bytes, Option<Permit>), Problem> {
+    let mut permit = None;
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     loop {
@@ -32,6 +40,8 @@ pub(super) async fn read(mut body: Incoming, max: u64, watch: &Watch) -> Result<
         if u64::try_from(length).unwrap_or(u64::MAX) > max {
             return Err(too_large(max));
         }
+        // What is left of it is not read any more.
+        permit = Some(admission.bytes(data.len(), permit).ok_or_else(|| answer::overloaded().closing())?);
         if first.is_empty() && whole.is_empty() {
             first = data;
         } else {
@@ -43,7 +53,7 @@ pub(super) async fn read(mut body: Incoming, max: u64, watch: &Watch) -> Result<
             whole.extend_from_slice(&data);
         }
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
+    Ok((if whole.is_empty() { first } else { whole.freeze() }, permit))
 }
 
 fn late() -> Problem {

@@ -4,6 +4,7 @@
 //! written with. Nothing is ever parsed and written again.
 
 mod check;
+mod cloud;
 mod compose;
 mod depth;
 mod members;
@@ -16,6 +17,7 @@ use crate::spool::NewEvent;
 use crate::table::Catalogue;
 use check::kind;
 use depth::{Depth, MAX_DEPTH};
+use http::HeaderMap;
 use reader::Reader;
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -43,6 +45,19 @@ pub(super) struct Rules<'a> {
     pub(super) accepted_ms: u64,
 }
 
+/// How a request carries its events.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form<'a> {
+    /// Ours: one event, or an array of them.
+    Plain,
+    /// A CloudEvent in JSON.
+    Cloud,
+    /// An array of CloudEvents in JSON.
+    CloudBatch,
+    /// A CloudEvent whose attributes are headers and whose data is the body.
+    CloudBinary(&'a HeaderMap),
+}
+
 /// Events that may be submitted.
 #[derive(Debug)]
 pub(super) struct Parsed {
@@ -53,10 +68,12 @@ pub(super) struct Parsed {
 }
 
 /// Reads a request's body. All errors of all events are reported, up to 100.
-pub(super) fn parse(body: &[u8], rules: &Rules<'_>) -> Result<Parsed, Problem> {
+pub(super) fn parse(body: &[u8], form: Form<'_>, rules: &Rules<'_>) -> Result<Parsed, Problem> {
     let json = std::str::from_utf8(body)
         .map_err(|error| not_json(&format!("it is not UTF-8 from byte {} on", error.valid_up_to())))?;
-    match depth::depth(json) {
+    let binary = matches!(form, Form::CloudBinary(_));
+    // The event around its data is one level more.
+    match depth::depth(json, MAX_DEPTH - usize::from(binary)) {
         Depth::Fine => {}
         Depth::TooDeep => {
             let detail = format!("nests deeper than {MAX_DEPTH}: flatten data.details");
@@ -65,11 +82,16 @@ pub(super) fn parse(body: &[u8], rules: &Rules<'_>) -> Result<Parsed, Problem> {
         Depth::Unclosed => return Err(not_json("its brackets do not close")),
     }
     let mut reader = Reader::new(rules);
-    let (events, count, array) = match json.trim_ascii_start().bytes().next() {
-        Some(b'[') => {
+    let cloud = !matches!(form, Form::Plain);
+    let (events, count, array) = match (form, json.trim_ascii_start().bytes().next()) {
+        (Form::CloudBinary(headers), _) => {
+            let event = reader.binary(headers, json).map_err(|error| not_json(&error.to_string()))?;
+            (Vec::from_iter(event), 1, false)
+        }
+        (Form::Plain | Form::CloudBatch, Some(b'[')) => {
             let (items, count) =
                 elements(json, rules.max_batch).map_err(|error| not_json(&error.to_string()))?;
-            if count == 0 {
+            if count == 0 && !cloud {
                 return Err(whole(1, "is an empty array: send at least one event"));
             }
             if count > rules.max_batch {
@@ -84,18 +106,21 @@ pub(super) fn parse(body: &[u8], rules: &Rules<'_>) -> Result<Parsed, Problem> {
                     "is an array, and Idempotency-Key is for a single event: give each event its own id";
                 return Err(whole(count, detail));
             }
-            (items.iter().filter_map(|item| reader.element(item.get())).collect(), count, true)
+            (items.iter().filter_map(|item| reader.element(item.get(), cloud)).collect(), count, true)
         }
-        Some(b'{') => {
-            let event = reader.object(json).map_err(|error| not_json(&error.to_string()))?;
+        (Form::Plain | Form::Cloud, Some(b'{')) => {
+            let event = if cloud { reader.cloud(json) } else { reader.object(json) };
+            let event = event.map_err(|error| not_json(&error.to_string()))?;
             (Vec::from_iter(event), 1, false)
         }
         _ => {
             let raw: &RawValue = serde_json::from_str(json).map_err(|error| not_json(&error.to_string()))?;
-            return Err(whole(
-                1,
-                &format!("must be an event or an array of events, and is {}", kind(raw.get())),
-            ));
+            let wanted = match form {
+                Form::Cloud => "one CloudEvent",
+                Form::CloudBatch => "an array of CloudEvents",
+                _ => "an event or an array of events",
+            };
+            return Err(whole(1, &format!("must be {wanted}, and is {}", kind(raw.get()))));
         }
     };
     if reader.errors.is_empty() {

@@ -2,7 +2,7 @@ use super::Shared;
 use super::answer;
 use super::auth::Sender;
 use super::body;
-use super::envelope::{self, MAX_ID, Rules};
+use super::envelope::{self, Form, MAX_ID, Rules};
 use super::hygiene;
 use super::problem::{Answer, ItemError, Kind, Problem};
 use super::watch::{Phase, Watch};
@@ -59,21 +59,22 @@ impl Handler {
             );
             Problem::new(Kind::OverRate, detail).retry_after(wait)
         })?;
-        hygiene::media(&head.headers)?;
+        let form = hygiene::media(&head.headers)?;
         let max = config.ingress.max_body;
-        let size = incoming.size_hint().exact();
-        if size.is_some_and(|size| size > max) {
+        if incoming.size_hint().exact().is_some_and(|size| size > max) {
             return Err(body::too_large(max));
         }
-        let permit = shared.admission.bytes(size.unwrap_or(max)).ok_or_else(answer::overloaded)?;
-        let bytes = body::read(incoming, max, &self.watch).await?;
+        let (bytes, permit) = body::read(incoming, max, &self.watch, &shared.admission).await?;
         self.watch.enter(Phase::Busy, begun);
 
         let table = shared.router.table();
-        let parsed = parse(&bytes, &head, &sender, &config, &table.catalogue, unix_ms(&*shared.clock))?;
+        let parsed = parse(&bytes, form, &head, &sender, &config, &table.catalogue, unix_ms(&*shared.clock))?;
         let count = parsed.events.len();
+        if count == 0 {
+            return Ok(answer::accepted(&[], parsed.array));
+        }
         sender.charge(begun, count - 1);
-        let permit = shared.admission.events(permit, bytes.len(), count);
+        let permit = permit.and_then(|permit| shared.admission.events(permit, count));
         let permit = permit.ok_or_else(|| answer::overloaded().about(count))?;
         drop(bytes);
         let received = shared.meters.received(&table);
@@ -93,6 +94,7 @@ impl Handler {
 
 fn parse(
     bytes: &[u8],
+    form: Form<'_>,
     head: &Parts,
     sender: &Sender,
     config: &DaemonConfig,
@@ -110,7 +112,7 @@ fn parse(
         traceparent: traceparent.as_ref(),
         accepted_ms,
     };
-    let parsed = envelope::parse(bytes, &rules)?;
+    let parsed = envelope::parse(bytes, form, &rules)?;
     // After the body: that it is no event is worse.
     key.map_err(|detail| {
         let error = ItemError { index: 0, pointer: String::new(), detail: detail.clone() };

@@ -1,3 +1,4 @@
+use super::envelope::Form;
 use super::problem::{Kind, Problem};
 use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE,
@@ -62,30 +63,58 @@ pub(super) fn route(head: &Parts) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether the body is said to be JSON, as it is.
-pub(super) fn media(headers: &HeaderMap) -> Result<(), Problem> {
-    const TAKEN: &str = "Send one event or an array of them as application/json (in UTF-8).";
+/// What the head says the body is. A body that is not JSON in UTF-8, or is encoded, is refused. Which of the
+/// CloudEvents' content modes it is, the content type decides (HTTP protocol binding, section 3), and whether
+/// `application/json` is one of them the one header that every event in binary mode has.
+pub(super) fn media(headers: &HeaderMap) -> Result<Form<'_>, Problem> {
+    const SPECVERSION: HeaderName = HeaderName::from_static("ce-specversion");
+    const TAKEN: &str = "Send one event or an array of them as application/json (in UTF-8), or CloudEvents as \
+                         application/cloudevents+json, application/cloudevents-batch+json or JSON with ce- headers.";
     let unsupported = || Problem::new(Kind::UnsupportedType, TAKEN);
     let value = only(headers, &CONTENT_TYPE).ok().flatten().ok_or_else(unsupported)?;
-    if value != "application/json" {
-        let text = value.to_str().map_err(|_| unsupported())?;
-        let mut parts = text.split(';').map(str::trim);
-        let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
-        let utf8 = parts.filter(|parameter| !parameter.is_empty()).all(|parameter| {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        });
-        if !json || !utf8 {
-            return Err(unsupported());
-        }
-    }
+    let form =
+        if value == "application/json" { Some(Form::Plain) } else { value.to_str().ok().and_then(json_form) };
+    let form = match form.ok_or_else(unsupported)? {
+        Form::Plain | Form::CloudBinary(_) if headers.contains_key(SPECVERSION) => Form::CloudBinary(headers),
+        Form::CloudBinary(_) => return Err(unsupported()),
+        form => form,
+    };
     let identity = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(CONTENT_ENCODING).iter().all(identity) {
         let detail =
             "The body is encoded, and only bodies as they are (identity) are taken: send it uncompressed.";
         return Err(Problem::new(Kind::UnsupportedEncoding, detail));
     }
-    Ok(())
+    Ok(form)
+}
+
+/// The form a content type means; none: it is not JSON in UTF-8.
+fn json_form(text: &str) -> Option<Form<'static>> {
+    let media = json_media(text)?;
+    Some(match media.as_str() {
+        "application/json" => Form::Plain,
+        "application/cloudevents+json" => Form::Cloud,
+        "application/cloudevents-batch+json" => Form::CloudBatch,
+        other if other.starts_with("application/cloudevents") => return None,
+        // Only with the headers that make it one.
+        _ => Form::CloudBinary(&NO_HEADERS),
+    })
+}
+
+static NO_HEADERS: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
+
+/// The type and subtype of a media type that is JSON (subtype `json`, or one that ends in `+json`) in UTF-8.
+pub(super) fn json_media(text: &str) -> Option<String> {
+    let mut parts = text.split(';').map(str::trim);
+    let media = parts.next()?.to_ascii_lowercase();
+    let (top, sub) = media.split_once('/')?;
+    let json =
+        !top.is_empty() && (sub == "json" || sub.strip_suffix("+json").is_some_and(|name| !name.is_empty()));
+    let utf8 = parts.filter(|parameter| !parameter.is_empty()).all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    (json && utf8).then_some(media)
 }
 
 /// The one value of a header. Err: there are several.
@@ -99,14 +128,20 @@ pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Opti
 pub(super) fn traceparent(headers: &HeaderMap) -> Option<Arc<str>> {
     const NAME: HeaderName = HeaderName::from_static("traceparent");
     let value = only(headers, &NAME).ok()??;
-    let text = value.to_str().ok()?;
+    value.to_str().ok().filter(|text| is_traceparent(text)).map(Arc::from)
+}
+
+/// Whether this is a `traceparent` of version 00.
+pub(super) fn is_traceparent(text: &str) -> bool {
     let mut parts = text.split('-');
     let mut part = |length: usize| {
         let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         parts.next().filter(|part| part.len() == length && part.bytes().all(hex))
     };
     let nonzero = |part: &str| part.bytes().any(|byte| byte != b'0');
-    let (version, trace, parent, _flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
-    let whole = parts.next().is_none();
-    (whole && version == "00" && nonzero(trace) && nonzero(parent)).then(|| Arc::from(text))
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (part(2), part(32), part(16), part(2))
+    else {
+        return false;
+    };
+    parts.next().is_none() && version == "00" && nonzero(trace) && nonzero(parent)
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub struct Limits {
     /// From the connection to its first byte. 5 s.
     pub first_byte: Duration,
+    /// The TLS handshake, where the listener has TLS. 10 s.
+    pub handshake: Duration,
     /// From the first byte of a request's head to its last. 10 s.
     pub head: Duration,
     /// Between two reads of a body. 10 s.
@@ -40,10 +42,21 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+impl Limits {
+    /// The caps of a daemon that may open so many descriptors: connections take at most half of them, and those of
+    /// one address at most half of these. The others are for the spool and for the way out.
+    #[must_use]
+    pub fn within(self, descriptors: u64) -> Self {
+        let connections = usize::try_from(descriptors / 2).unwrap_or(usize::MAX).min(self.connections).max(2);
+        Self { connections, connections_per_ip: self.connections_per_ip.min(connections / 2), ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             first_byte: secs(5),
+            handshake: secs(10),
             head: secs(10),
             body_idle: secs(10),
             body_total: secs(30),

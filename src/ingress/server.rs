@@ -1,5 +1,6 @@
 use super::Shared;
 use super::serve::serve_connection;
+use crate::net::{ServerStream, secured};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// The first wait after `accept` failed for want of descriptors or memory, and the longest.
@@ -23,7 +24,8 @@ pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, shutdown: Ca
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some(_) = connections.join_next() => {}
+            // A descriptor came back: accepting is tried again without the rest of the wait.
+            Some(_) = connections.join_next() => wait = wait.map(|_| Duration::ZERO),
             accepted = accept(&listener, wait) => match accepted {
                 Ok((stream, peer)) => {
                     wait = None;
@@ -35,7 +37,9 @@ pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, shutdown: Ca
                     let _ = stream.set_nodelay(true);
                     let (shared, shutdown) = (shared.clone(), shutdown.clone());
                     connections.spawn(async move {
-                        serve_connection(stream, shared, shutdown).await;
+                        if let Some(stream) = greeted(stream, &shared, &shutdown).await {
+                            serve_connection(stream, shared, shutdown).await;
+                        }
                         drop(place);
                     });
                 }
@@ -44,13 +48,29 @@ pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, shutdown: Ca
                     if wait.is_none() {
                         tracing::warn!(%error, "cannot accept connections of publishers; trying on");
                     }
-                    wait = Some(wait.map_or(FIRST_WAIT, |wait: Duration| (wait * 2).min(LONGEST_WAIT)));
+                    wait = Some(wait.map_or(FIRST_WAIT, |wait: Duration| (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT)));
                 }
             },
         }
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// The connection once its TLS handshake is over, where the configuration in force wants one; none: it did not come
+/// to that. The wait for the first byte has its own deadline, as it has without TLS.
+async fn greeted(stream: TcpStream, shared: &Shared, shutdown: &CancellationToken) -> Option<ServerStream> {
+    let Some(tls) = shared.publishers.config().ingress.tls.clone() else {
+        return Some(ServerStream::Plain(stream));
+    };
+    let greeting = async {
+        timeout(shared.limits.first_byte, stream.readable()).await.ok()?.ok()?;
+        secured(stream, Some(&tls), shared.limits.handshake).await.ok()
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => None,
+        greeted = greeting => greeted,
+    }
 }
 
 async fn accept(listener: &TcpListener, wait: Option<Duration>) -> io::Result<(TcpStream, SocketAddr)> {

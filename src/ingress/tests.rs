@@ -1,5 +1,6 @@
 //! The ingress over real sockets, before a router that answers as it is told.
 
+mod cloud_events;
 mod harness;
 mod hygiene;
 mod refusals;

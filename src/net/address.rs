@@ -1,6 +1,6 @@
 //! Which addresses a sink may reach: pure judgement, no I/O.
 //!
-//! An IPv6 address may carry an IPv4 address inside (mapped, NAT64, 6to4, Teredo): the packet ends at the inner
+//! An IPv6 address may carry an IPv4 address inside (mapped, compatible, translated, NAT64, 6to4, Teredo): the packet ends at the inner
 //! one, so both are judged. What is not globally reachable (IANA special-purpose registries, RFC 6890) is refused
 //! unless the operator's policy allows its range; addresses of cloud metadata services and the unspecified
 //! address are refused even then.
@@ -69,9 +69,9 @@ const REFUSED_V4: [(Ipv4Net, &str); 15] = [
 const REFUSED_V6: [(Ipv6Net, &str); 16] = [
     (v6([0; 6], 1, 128), "the loopback address"),
     (COMPATIBLE, "an IPv4-compatible address"),
-    (v6([0, 0, 0, 0, 0xffff, 0], 0, 96), "an IPv4-translated address"),
+    (TRANSLATED, "an IPv4-translated address"),
     (NAT64, "a NAT64 address"),
-    (v6([0x64, 0xff9b, 1, 0, 0, 0], 0, 48), "a local NAT64 address"),
+    (LOCAL_NAT64, "a local NAT64 address"),
     (v6([0x100, 0, 0, 0, 0, 0], 0, 64), "a discard address"),
     (TEREDO, "a Teredo address"),
     (v6([0x2001, 0, 0, 0, 0, 0], 0, 23), "an address for protocol assignments"),
@@ -87,6 +87,8 @@ const REFUSED_V6: [(Ipv6Net, &str); 16] = [
 
 const GLOBAL_UNICAST: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0], 0, 3);
 const COMPATIBLE: Ipv6Net = v6([0; 6], 0, 96);
+const TRANSLATED: Ipv6Net = v6([0, 0, 0, 0, 0xffff, 0], 0, 96);
+const LOCAL_NAT64: Ipv6Net = v6([0x64, 0xff9b, 1, 0, 0, 0], 0, 48);
 const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0], 0, 96);
 const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0, 0, 0, 0, 0], 0, 16);
 const TEREDO: Ipv6Net = v6([0x2001, 0, 0, 0, 0, 0], 0, 32);
@@ -179,8 +181,13 @@ fn carried(address: IpAddr) -> [Option<Ipv4Addr>; 2] {
     let at = |shift: u32| u32::try_from((bits >> shift) & u128::from(u32::MAX)).ok().map(Ipv4Addr::from_bits);
     if address.is_loopback() || address.is_unspecified() {
         [None; 2]
-    } else if NAT64.contains(&address) || COMPATIBLE.contains(&address) {
+    } else if [NAT64, COMPATIBLE, TRANSLATED].iter().any(|range| range.contains(&address)) {
         [at(0), None]
+    } else if LOCAL_NAT64.contains(&address) {
+        // RFC 6052, section 2.2: at the end of a prefix of 96 bits, or around bits 64 to 71 of one of 48.
+        let around = ((bits >> 48) & 0xffff_0000) | ((bits >> 40) & 0xffff);
+        let around = u32::try_from(around).ok().map(Ipv4Addr::from_bits);
+        [at(0).filter(|end| !end.is_unspecified()).or(around), None]
     } else if SIX_TO_FOUR.contains(&address) {
         [at(80), None]
     } else if TEREDO.contains(&address) {

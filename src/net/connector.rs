@@ -68,16 +68,15 @@ impl Network {
         })
     }
 
-    /// Whether this daemon listens there, as far as the address tells.
+    /// Whether this daemon listens there. A listener on every address is reached by every address of this machine.
     fn is_own(&self, at: SocketAddr) -> bool {
+        let everywhere = || at.ip().is_loopback() || self.dial.is_local(at.ip());
         self.own.iter().any(|own| {
-            own.port() == at.port()
-                && (own.ip() == at.ip() || (own.ip().is_unspecified() && at.ip().is_loopback()))
+            own.port() == at.port() && (own.ip() == at.ip() || (own.ip().is_unspecified() && everywhere()))
         })
     }
 
-    /// A listener on every address is reached by every address of this machine, which shows once connected: both
-    /// ends are then the same.
+    /// The same once connected, should the machine have got the address in between: both ends are then the same.
     fn is_own_connection(&self, dialed: &Dialed) -> bool {
         let (peer, local) = (canonical(dialed.peer.ip()), canonical(dialed.local.ip()));
         peer == local
@@ -95,9 +94,13 @@ pub struct GuardedConnector {
 #[async_trait]
 impl Connector for GuardedConnector {
     async fn connect(&self, host: &str, port: u16, trail: &Trail) -> Result<Connection, ConnectError> {
-        let addresses = self.addresses(host, trail).await?;
-        self.check(host, &addresses, port)?;
+        let addresses = self.checked(host, port, trail).await?;
         self.dial(host, &addresses, port, trail).await
+    }
+
+    async fn addresses(&self, host: &str, port: u16, trail: &Trail) -> Result<Vec<IpAddr>, ConnectError> {
+        let checked = self.checked(host, port, trail).await?;
+        Ok(checked.iter().copied().map(canonical).collect())
     }
 
     fn policy_epoch(&self) -> u64 {
@@ -106,7 +109,13 @@ impl Connector for GuardedConnector {
 }
 
 impl GuardedConnector {
-    async fn addresses(&self, host: &str, trail: &Trail) -> Result<Arc<[IpAddr]>, ConnectError> {
+    async fn checked(&self, host: &str, port: u16, trail: &Trail) -> Result<Arc<[IpAddr]>, ConnectError> {
+        let addresses = self.resolve(host, trail).await?;
+        self.check(host, &addresses, port)?;
+        Ok(addresses)
+    }
+
+    async fn resolve(&self, host: &str, trail: &Trail) -> Result<Arc<[IpAddr]>, ConnectError> {
         let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         if let Ok(address) = literal.parse::<IpAddr>() {
             return Ok(Arc::from([address]));

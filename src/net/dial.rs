@@ -1,6 +1,6 @@
 use postrider_sink::{Connection, async_trait};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use tokio::net::TcpStream;
 
 /// Connects to an address that was checked. The seam where a simulation or a test stands in.
@@ -11,6 +11,9 @@ pub trait Dial: Send + Sync + 'static {
     /// # Errors
     /// Refused, unreachable, reset.
     async fn dial(&self, address: SocketAddr) -> io::Result<Dialed>;
+
+    /// Whether it is an address of this machine.
+    fn is_local(&self, address: IpAddr) -> bool;
 }
 
 /// A connection, and between whom it is.
@@ -34,5 +37,10 @@ impl Dial for TcpDial {
         stream.set_nodelay(true)?;
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
         Ok(Dialed { connection: Box::new(stream), peer, local })
+    }
+
+    /// The system lets a socket have an address of this machine and no other.
+    fn is_local(&self, address: IpAddr) -> bool {
+        UdpSocket::bind((address, 0)).is_ok()
     }
 }

@@ -14,6 +14,8 @@ pub struct DeliverySettings {
     pub ordering: Ordering,
     /// Attempts per time, if limited.
     pub rate: Option<Rate>,
+    /// Whether history keeps the first KiB of each answer. No.
+    pub keep_answer: bool,
     /// When a failed delivery is tried again.
     pub retry: RetrySettings,
     /// When an endpoint is left alone.
@@ -83,6 +85,7 @@ impl Default for DeliverySettings {
             concurrency: NonZeroUsize::MIN.saturating_add(15),
             ordering: Ordering::Message,
             rate: None,
+            keep_answer: false,
             retry: RetrySettings::default(),
             breaker: BreakerSettings::default(),
         }

@@ -162,6 +162,24 @@ impl Window {
         self.land(seq);
     }
 
+    /// Those whose attempts are under way.
+    pub fn flying(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.items.iter().filter(|(_, item)| item.state == State::InFlight).map(|(seq, _)| *seq)
+    }
+
+    /// It is due now, whatever was said before. False: it does not wait for a retry.
+    pub fn hasten(&mut self, seq: Seq) -> bool {
+        if self.state(seq) != Some(State::Parked) {
+            return false;
+        }
+        self.deactivate(seq);
+        if let Some(item) = self.items.get_mut(&seq) {
+            item.due = None;
+        }
+        self.activate(seq);
+        true
+    }
+
     /// It is settled: the one behind it moves up.
     pub fn settle(&mut self, seq: Seq) {
         let Some(item) = self.items.get(&seq).copied() else { return };

@@ -5,7 +5,7 @@ use super::handle::Submission;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::DaemonConfig;
-use crate::delivery::{AttemptLimit, Problem};
+use crate::delivery::{AttemptLimit, EndpointMessage, Problem};
 use crate::ids::{EndpointUid, Generation};
 use crate::metrics::Metrics;
 use crate::net::Network;
@@ -15,9 +15,11 @@ use crate::table::{Entry, Table};
 use arc_swap::ArcSwap;
 use metrics::Counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 /// Matches, numbers, supervises.
 pub(super) struct RouterActor;
@@ -32,6 +34,10 @@ pub struct RouterDeps {
     pub spool: Arc<dyn Spool>,
     /// The way out for sinks.
     pub network: Arc<Network>,
+    /// Where relative paths start.
+    pub folder: Arc<Path>,
+    /// Owns what sinks keep running.
+    pub sink_tasks: TaskTracker,
     /// `postrider/VERSION`.
     pub user_agent: Arc<str>,
     /// The time.
@@ -89,6 +95,20 @@ pub enum RouterMessage {
         name: Arc<str>,
         /// Whether there is one.
         reply: oneshot::Sender<bool>,
+    },
+    /// An endpoint was removed on purpose: what waits for it is dead now.
+    Remove {
+        /// Whose.
+        uid: EndpointUid,
+        /// Answered when it is said.
+        reply: oneshot::Sender<()>,
+    },
+    /// Something for the actor of an endpoint, if it has one.
+    Pass {
+        /// Whose.
+        uid: EndpointUid,
+        /// What.
+        message: EndpointMessage,
     },
     /// Start no attempts any more.
     Drain {
@@ -162,6 +182,11 @@ impl Actor for RouterActor {
             RouterMessage::Resume { name, reply } => {
                 let _gone = reply.send(state.resume(&myself, &name).await);
             }
+            RouterMessage::Remove { uid, reply } => {
+                state.remove_now(uid);
+                let _gone = reply.send(());
+            }
+            RouterMessage::Pass { uid, message } => state.pass(uid, message),
             RouterMessage::Drain { reply } => state.drain(reply),
             #[cfg(test)]
             RouterMessage::Crash { name } => state.crash(&name),
@@ -248,6 +273,7 @@ impl RouterState {
                 }
                 tracing::warn!(uid = endpoint.0, reason = reason.as_str(), count, "deliveries are dead");
             }
+            SpoolEvent::Erased { endpoint, seqs } => self.pass(endpoint, EndpointMessage::Forget(seqs)),
             SpoolEvent::Failing(true) => {
                 tracing::error!("the spool fails: events are refused until it works again");
             }

@@ -1,9 +1,13 @@
 use super::actor::{RouterMessage, RouterState};
 use super::directory::Observed;
-use crate::delivery::{Condition, EndpointActor, EndpointArgs, EndpointHandle, EndpointShared, Problem};
+use crate::clock::unix_ms;
+use crate::delivery::{
+    Condition, EndpointActor, EndpointArgs, EndpointHandle, EndpointMessage, EndpointShared, Problem,
+};
 use crate::ids::EndpointUid;
 use crate::metrics::EndpointMetrics;
 use crate::policy::{Restart, RestartPolicy};
+use crate::sinks::SinkHost;
 use crate::spool::Wake;
 use crate::table::{EndpointSpec, Lifecycle};
 use postrider_sink::HostContext;
@@ -143,13 +147,21 @@ impl RouterState {
         let Some(child) = self.children.get_mut(uid).filter(|child| child.actor.is_none()) else { return };
         child.waiting = false;
         let name = &child.spec.identity.name;
+        let (shared, clock) = (Arc::clone(&child.shared), Arc::clone(&self.deps.clock));
+        let problem = move |reason: &str| {
+            shared.set_problem(Some(Problem { at_ms: unix_ms(&*clock), reason: reason.into() }));
+        };
+        let (metrics, tasks) = (self.deps.metrics.clone(), self.deps.sink_tasks.clone());
         let host = HostContext {
             endpoint: Arc::clone(name),
             user_agent: Arc::clone(&self.deps.user_agent),
             connector: self.deps.network.connector(name),
             clock: Arc::clone(&self.deps.clock),
+            folder: Arc::clone(&self.deps.folder),
             connect_timeout: child.spec.delivery.connect_timeout,
+            timeout: child.spec.delivery.timeout,
             concurrency: child.spec.delivery.concurrency.get(),
+            host: Arc::new(SinkHost::new(Arc::clone(name), metrics, tasks, problem)),
         };
         let (attempts, router) = (TaskTracker::new(), myself.clone());
         let args = EndpointArgs {
@@ -222,6 +234,13 @@ impl RouterState {
             actor.resume();
         }
         true
+    }
+
+    /// Tells the actor of an endpoint something, if it has one.
+    pub(super) fn pass(&mut self, uid: EndpointUid, message: EndpointMessage) {
+        if let Some(actor) = self.children.get_mut(uid).and_then(Child::actor_mut) {
+            actor.tell(message);
+        }
     }
 
     pub(super) fn drain(&mut self, reply: oneshot::Sender<()>) {

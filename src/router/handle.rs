@@ -1,18 +1,21 @@
 use super::actor::{RouterActor, RouterDeps, RouterMessage};
 use super::directory::Directory;
 use crate::config::DaemonConfig;
-use crate::ids::{Generation, Identity};
+use crate::delivery::EndpointMessage;
+use crate::ids::{EndpointUid, Generation, Identity, Seq};
 use crate::net::Network;
 use crate::policy::DeliverySettings;
 use crate::spool::{NewEvent, Receipt, Spool, SpoolError, SpoolEvent};
 use crate::table::{EndpointSpec, Entry, Table};
 use arc_swap::ArcSwap;
-use postrider_sink::HostContext;
+use postrider_sink::{Host, HostContext, Task};
 use ractor::{Actor, ActorRef, SpawnErr};
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
 /// Events of one request, checked, on their way to the table.
 pub struct Submission {
@@ -45,6 +48,20 @@ pub struct RouterHandle {
     host: HostContext,
 }
 
+/// The host of a sink that is built for one attempt outside of its endpoint's actor: how it is says nothing about the
+/// endpoint.
+struct Apart(TaskTracker);
+
+impl Host for Apart {
+    fn spawn(&self, task: Task) {
+        self.0.spawn(task);
+    }
+
+    fn up(&self, _kind: &str) {}
+
+    fn down(&self, _kind: &str, _reason: &str) {}
+}
+
 /// A configuration could not be put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -69,8 +86,11 @@ impl RouterHandle {
             user_agent: Arc::clone(&deps.user_agent),
             connector: deps.network.connector(""),
             clock: Arc::clone(&deps.clock),
+            folder: Arc::clone(&deps.folder),
             connect_timeout: Duration::ZERO,
+            timeout: Duration::ZERO,
             concurrency: 1,
+            host: Arc::new(Apart(deps.sink_tasks.clone())),
         };
         let network = Arc::clone(&deps.network);
         let (actor, _joined) = Actor::spawn(None, RouterActor, deps).await?;
@@ -96,6 +116,7 @@ impl RouterHandle {
             endpoint: endpoint.into(),
             connector: self.network.connector(endpoint),
             connect_timeout: delivery.connect_timeout,
+            timeout: delivery.timeout,
             concurrency: 1,
             ..self.host.clone()
         }
@@ -143,6 +164,42 @@ impl RouterHandle {
     pub async fn resume(&self, name: &str) -> bool {
         let (reply, answer) = oneshot::channel();
         drop(self.actor.cast(RouterMessage::Resume { name: name.into(), reply }));
+        answer.await.unwrap_or(false)
+    }
+
+    /// An endpoint whose file was removed on purpose gets no grace: what waits for it is dead.
+    pub async fn remove(&self, uid: EndpointUid) {
+        let (reply, answer) = oneshot::channel();
+        drop(self.actor.cast(RouterMessage::Remove { uid, reply }));
+        let _ = answer.await;
+    }
+
+    /// Which deliveries of these endpoints are in flight. Those that say nothing in time count as having none.
+    pub async fn in_flight(
+        &self,
+        endpoints: impl IntoIterator<Item = EndpointUid>,
+    ) -> HashSet<(EndpointUid, Seq)> {
+        let (reply, mut answers) = mpsc::unbounded_channel();
+        for uid in endpoints {
+            let message = EndpointMessage::InFlight { reply: reply.clone() };
+            drop(self.actor.cast(RouterMessage::Pass { uid, message }));
+        }
+        drop(reply);
+        let mut flying = HashSet::new();
+        let collect = async {
+            while let Some((uid, seqs)) = answers.recv().await {
+                flying.extend(seqs.into_iter().map(|seq| (uid, seq)));
+            }
+        };
+        drop(tokio::time::timeout(Duration::from_secs(1), collect).await);
+        flying
+    }
+
+    /// A person wants a parked delivery tried now. False: it does not wait for a retry.
+    pub async fn hasten(&self, uid: EndpointUid, seq: Seq) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let message = EndpointMessage::Hasten { seq, reply };
+        drop(self.actor.cast(RouterMessage::Pass { uid, message }));
         answer.await.unwrap_or(false)
     }
 

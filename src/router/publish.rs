@@ -125,6 +125,14 @@ impl RouterState {
         self.forget(uid);
     }
 
+    /// A person removed an endpoint: there is no grace. One that is in the table again stays.
+    pub(super) fn remove_now(&mut self, uid: EndpointUid) {
+        if self.deps.table.load().with_uid(uid).is_none() {
+            self.deps.spool.remove_endpoint(uid);
+            self.forget(uid);
+        }
+    }
+
     /// Drops an endpoint in use, its actor and its series.
     pub(super) fn forget(&mut self, uid: EndpointUid) {
         self.children.remove(uid);

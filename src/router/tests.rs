@@ -79,6 +79,8 @@ async fn house(names: &[&'static str]) -> House {
         directory: Arc::default(),
         spool: spool.clone(),
         network: Network::new(NetworkPolicy::default(), Vec::new(), Arc::new(SystemResolver::new())),
+        folder: folder.path().into(),
+        sink_tasks: tokio_util::task::TaskTracker::new(),
         user_agent: "postrider/test".into(),
         clock,
         chance: Arc::new(SystemChance),
@@ -107,7 +109,7 @@ async fn house(names: &[&'static str]) -> House {
     let local = "127.0.0.1:0".parse().unwrap();
     let daemon = Arc::new(DaemonConfig {
         ingress: IngressConfig::at(local),
-        admin: AdminConfig { listen: local, logins: Vec::new() },
+        admin: AdminConfig::at(local),
         spool: SpoolConfig::at(folder.path().join("data")),
         catalogue: Catalogue::default(),
         network: NetworkPolicy::default(),

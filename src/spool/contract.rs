@@ -2,6 +2,7 @@ use crate::ids::{EndpointUid, EventId, Generation, Identity, MessageKey, Seq};
 use crate::policy::Pauses;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use postrider_sink::FailureClass;
 use std::any::Any;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -207,8 +208,8 @@ pub struct Settlement {
     pub low: Seq,
 }
 
-/// What history keeps of a settled delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What history keeps of an attempt, or of a delivery that ended without one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HistoryNote {
     /// Attempts spent, this one included.
     pub attempts: u32,
@@ -216,12 +217,31 @@ pub struct HistoryNote {
     pub ended_ms: u64,
     /// How long it took, in microseconds.
     pub took_us: u32,
+    /// How long its steps took.
+    pub steps: Steps,
     /// The status code, where there was one.
     pub status: Option<u16>,
+    /// The kind of its failure, if it failed.
+    pub class: Option<FailureClass>,
+    /// The first bytes of the answer, where they are kept.
+    pub answer: Option<Bytes>,
     /// One line for people, without secrets; empty for a plain success.
     pub reason: Arc<str>,
     /// The configuration it was made with.
     pub generation: Generation,
+}
+
+/// How long the steps of an attempt took, in microseconds. Absent: not taken, or not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Steps {
+    /// Looking the name up.
+    pub dns_us: Option<u32>,
+    /// The TCP handshake.
+    pub connect_us: Option<u32>,
+    /// The TLS handshake.
+    pub tls_us: Option<u32>,
+    /// From the request's last byte to the head of the answer.
+    pub wait_us: Option<u32>,
 }
 
 /// Why a delivery will not be tried again by itself.
@@ -326,6 +346,13 @@ pub enum SpoolEvent {
         /// How many.
         count: u64,
     },
+    /// Deliveries are gone without having ended: a person erased them.
+    Erased {
+        /// Whose.
+        endpoint: EndpointUid,
+        /// Which.
+        seqs: Vec<Seq>,
+    },
     /// The store began (true) or ceased (false) to fail.
     Failing(bool),
 }
@@ -368,9 +395,12 @@ pub trait Spool: Send + Sync + 'static {
     /// The parked deliveries of an endpoint, in order.
     fn parked(&self, lease: &Lease) -> BoxFuture<'static, Result<Vec<Parked>, SpoolError>>;
 
-    /// Stores the retry state of a delivery. Counts as unwritten until it is: the spool itself calls
-    /// [`Unwritten::said`] before it returns.
-    fn park(&self, lease: &Lease, parked: Parked);
+    /// Stores the retry state of a delivery, and the attempt that failed. Counts as unwritten until it is: the
+    /// spool itself calls [`Unwritten::said`] before it returns.
+    fn park(&self, lease: &Lease, parked: Parked, note: HistoryNote);
+
+    /// Notes an attempt that changed nothing: a probe of a failing endpoint.
+    fn tried(&self, lease: &Lease, seq: Seq, note: HistoryNote);
 
     /// Ends a delivery. Doing it twice changes nothing. Counts as unwritten until it is written, as with `park`.
     fn settle(&self, lease: &Lease, seq: Seq, settlement: Settlement);

@@ -5,10 +5,10 @@ use super::meters::Meters;
 use super::read::{self, Found};
 use super::shared::{Shared, View};
 use super::store::{Base, Store};
-use super::writer::{Command, Parts, Writer};
+use super::writer::{Amended, Amendment, Command, Parts, Writer};
 use super::{
-    Append, Backlog, EndpointState, Lease, Parked, Pending, ReadLimit, Refusal, Settlement, Spool,
-    SpoolError, SpoolEvent,
+    Append, Backlog, EndpointState, HistoryNote, Lease, Parked, Pending, ReadLimit, Refusal, Settlement,
+    Spool, SpoolError, SpoolEvent,
 };
 use crate::clock::{Clock, unix_ms};
 use crate::config::SpoolConfig;
@@ -105,6 +105,13 @@ impl EmbeddedSpool {
         self.shared.store()
     }
 
+    /// Every endpoint the spool has ever known, and who it is.
+    #[must_use]
+    pub fn known(&self) -> Vec<(EndpointUid, Option<Identity>)> {
+        let endpoints = self.shared.endpoints();
+        endpoints.iter().map(|(uid, view)| (*uid, view.identity.clone())).collect()
+    }
+
     /// Who an endpoint is.
     #[must_use]
     pub fn identity(&self, uid: EndpointUid) -> Option<Identity> {
@@ -161,6 +168,15 @@ impl EmbeddedSpool {
                 Ok(result) => result,
                 Err(error) => Err(SpoolError::Store(error.to_string())),
             }
+        })
+    }
+
+    /// Has dead letters, deliveries or history changed by a person's wish; answered when that is durable.
+    pub(crate) fn amend(&self, amendment: Amendment) -> BoxFuture<'static, Result<Amended, SpoolError>> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Amend { amendment, reply });
+        Box::pin(async move {
+            answer.await.unwrap_or_else(|_| Err(SpoolError::Store("the commit failed".to_owned())))
         })
     }
 
@@ -276,10 +292,14 @@ impl Spool for EmbeddedSpool {
         self.on_reader(lease, move |store, _| read::parked(store, uid))
     }
 
-    fn park(&self, lease: &Lease, parked: Parked) {
+    fn park(&self, lease: &Lease, parked: Parked, note: HistoryNote) {
         lease.unwritten.said();
         let (endpoint, epoch, unwritten) = (lease.endpoint, lease.epoch, Arc::clone(&lease.unwritten));
-        self.tell(Command::Park { endpoint, epoch, unwritten, parked });
+        self.tell(Command::Park { endpoint, epoch, unwritten, parked, note });
+    }
+
+    fn tried(&self, lease: &Lease, seq: Seq, note: HistoryNote) {
+        self.tell(Command::Tried { endpoint: lease.endpoint, epoch: lease.epoch, seq, note });
     }
 
     fn settle(&self, lease: &Lease, seq: Seq, settlement: Settlement) {

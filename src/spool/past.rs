@@ -1,12 +1,15 @@
-//! Reading back what was settled, newest first, for history.
+//! Reading back what was settled and what waits, newest first, for people: every range that history looks at.
 
 use super::codec::{delivery_key, seq_key, split_delivery_key, split_seq_key};
+use super::index::{Mark, Segment};
 use super::read::failed;
-use super::record::{DeadRow, decode_event};
-use super::settled::{Settled, decode_block};
+use super::record::{DeadRow, DeliveryRow, decode_event};
+use super::settled::{Entry, decode_block, newest_ms};
 use super::store::Store;
-use super::{DeadReason, SpoolError, StoredEvent};
-use crate::ids::{EndpointUid, Seq};
+use super::{DeadReason, Parked, SpoolError, StoredEvent};
+use crate::ids::{EndpointUid, EventId, Seq};
+use bytes::Bytes;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// A delivery that will not be tried again by itself, with its event.
@@ -14,6 +17,10 @@ use std::sync::Arc;
 pub struct DeadLetter {
     /// Whose.
     pub endpoint: EndpointUid,
+    /// Its place.
+    pub seq: Seq,
+    /// Its place among all dead letters: a later one died later.
+    pub order: u64,
     /// Why.
     pub reason: DeadReason,
     /// When it died, milliseconds since the Unix epoch.
@@ -24,11 +31,13 @@ pub struct DeadLetter {
     pub status: Option<u16>,
     /// One line for people, without secrets.
     pub note: Arc<str>,
+    /// Bytes of its body.
+    pub length: u32,
     /// Its event; none if a byte of it is wrong.
     pub event: Option<Arc<StoredEvent>>,
 }
 
-/// Where the next page begins: before this.
+/// Where the next page begins: before this row of this block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place(pub(crate) u64, pub(crate) u64);
 
@@ -37,82 +46,365 @@ impl Place {
     pub(crate) const NEWEST: Self = Self(u64::MAX, u64::MAX);
 }
 
-/// What a page holds, and where the next begins if there is one.
-type Page<T> = Result<(Vec<T>, Option<Place>), SpoolError>;
+/// Where among the dead letters: before or after this one.
+pub(crate) type LetterPlace = u64;
 
-/// What was settled before `place`, newest first: at most `limit` that are wanted, out of at most `scan` looked at
-/// (to the end of the last block).
-pub(crate) fn settled_before(
-    store: &Store,
-    place: Place,
-    limit: usize,
-    scan: usize,
-    wanted: impl Fn(&Settled) -> bool,
-) -> Page<Settled> {
-    let (mut found, mut seen) = (Vec::new(), 0);
-    for row in store.range_back(&store.history, ..=seq_key(Seq(place.0))) {
-        let (key, block) = row.map_err(|error| failed(&error))?;
-        let (Some(number), Some(rows)) = (split_seq_key(&key), decode_block(&block)) else {
-            tracing::error!("a block of history is damaged: it is left out");
-            continue;
+/// What a page holds, and where the next begins if there is one.
+type Page<T, P> = Result<(Vec<T>, Option<P>), SpoolError>;
+
+type Rows = Result<(), SpoolError>;
+
+/// A walk through history, newest first, with its bounds.
+pub(crate) struct Walk {
+    /// Before this.
+    pub(crate) place: Place,
+    /// At most so many that are wanted,
+    pub(crate) limit: usize,
+    /// out of at most so many looked at (to the end of the last block).
+    pub(crate) scan: usize,
+    /// Only blocks that may have this: the index says which.
+    pub(crate) mark: Option<Mark>,
+    /// Nothing that ended before, milliseconds since the Unix epoch.
+    pub(crate) since_ms: u64,
+}
+
+/// Segments of the index looked at for one page.
+const SEGMENTS: usize = 256;
+/// Clocks may differ by so much between a block and the next.
+const SLACK_MS: u64 = 60_000;
+
+impl Walk {
+    /// Rows for which `wanted` gives something, newest first.
+    pub(crate) fn rows<T>(self, store: &Store, wanted: impl Fn(&Entry) -> Option<T>) -> Page<T, Place> {
+        self.walk(store, |_, entry| wanted(entry))
+    }
+
+    /// Shows every row with the number of its block; where to go on.
+    pub(crate) fn blocks(self, store: &Store, visit: impl Fn(u64, &Entry)) -> Page<(), Place> {
+        self.walk(store, |number, entry| {
+            visit(number, entry);
+            None
+        })
+    }
+
+    fn walk<T>(&self, store: &Store, wanted: impl Fn(u64, &Entry) -> Option<T>) -> Page<T, Place> {
+        let mut page = Found { walk: self, wanted, rows: Vec::new(), seen: 0, next: None, over: false };
+        match self.mark {
+            None => blocks_down(store, 0, self.place.0, |number, block| page.block(number, block))?,
+            Some(mark) => self.with_mark(store, mark, &mut page)?,
+        }
+        Ok((page.rows, page.next))
+    }
+
+    fn with_mark<T>(
+        &self,
+        store: &Store,
+        mark: Mark,
+        page: &mut Found<'_, T, impl Fn(u64, &Entry) -> Option<T>>,
+    ) -> Rows {
+        let mut top = self.place.0;
+        for (segments, row) in segments_down(store, top).enumerate() {
+            let (last, row) = row?;
+            if segments >= SEGMENTS || page.seen >= self.scan {
+                page.next = Some(Place(top, u64::MAX));
+                return Ok(());
+            }
+            // One of which a byte is wrong is none: its blocks are read one by one.
+            let Some(segment) = Segment::decode(&row).filter(|segment| segment.first <= top) else {
+                continue;
+            };
+            if last < top {
+                blocks_down(store, last + 1, top, |number, block| page.block(number, block))?;
+            }
+            for number in segment.blocks(mark).into_iter().filter(|number| *number <= top) {
+                if !page.is_over()
+                    && let Some(block) = block(store, number)?
+                    && page.block(number, &block).is_break()
+                {
+                    break;
+                }
+            }
+            let Some(below) = segment.first.checked_sub(1).filter(|_| !page.is_over()) else { return Ok(()) };
+            top = below;
+        }
+        blocks_down(store, 0, top, |number, block| page.block(number, block))
+    }
+}
+
+struct Found<'a, T, W> {
+    walk: &'a Walk,
+    wanted: W,
+    rows: Vec<T>,
+    seen: usize,
+    next: Option<Place>,
+    /// What follows is too old.
+    over: bool,
+}
+
+impl<T, W: Fn(u64, &Entry) -> Option<T>> Found<'_, T, W> {
+    const fn is_over(&self) -> bool {
+        self.over || self.next.is_some()
+    }
+
+    fn block(&mut self, number: u64, block: &[u8]) -> ControlFlow<()> {
+        if newest_ms(block).is_some_and(|newest| newest.saturating_add(SLACK_MS) < self.walk.since_ms) {
+            self.over = true;
+            return ControlFlow::Break(());
+        }
+        let Some(rows) = decode_block(block) else {
+            tracing::error!(block = number, "a block of history is damaged: it is left out");
+            return ControlFlow::Continue(());
         };
         for (index, row) in (0_u64..).zip(rows).collect::<Vec<_>>().into_iter().rev() {
-            if number == place.0 && index >= place.1 {
+            if number == self.walk.place.0 && index >= self.walk.place.1 {
                 continue;
             }
-            seen += 1;
-            if wanted(&row) {
-                found.push(row);
-                if found.len() >= limit {
-                    return Ok((found, Some(Place(number, index))));
+            self.seen += 1;
+            if let Some(row) = (self.wanted)(number, &row) {
+                self.rows.push(row);
+                if self.rows.len() >= self.walk.limit {
+                    self.next = Some(Place(number, index));
+                    return ControlFlow::Break(());
                 }
             }
         }
-        if seen >= scan {
-            return Ok((found, Some(Place(number, 0))));
+        if self.seen >= self.walk.scan {
+            self.next = Some(Place(number, 0));
+            return ControlFlow::Break(());
         }
+        ControlFlow::Continue(())
     }
-    Ok((found, None))
 }
 
-/// Dead letters of one endpoint, or of all, newest first: at most `limit` before `place`.
+/// The blocks of history from `last` down to `first`.
+fn blocks_down(
+    store: &Store,
+    first: u64,
+    last: u64,
+    mut visit: impl FnMut(u64, &[u8]) -> ControlFlow<()>,
+) -> Rows {
+    if first > last {
+        return Ok(());
+    }
+    for row in store.range_back(&store.history, first.to_be_bytes()..=last.to_be_bytes()) {
+        let (key, block) = row.map_err(|error| failed(&error))?;
+        if let Some(number) = split_seq_key(&key)
+            && visit(number, &block).is_break()
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The rows of the blocks from `first` on, oldest first, `most` blocks at most; and which block comes after them.
+pub(crate) fn rows_after(store: &Store, first: u64, most: usize) -> Result<(Vec<Entry>, u64), SpoolError> {
+    let (mut rows, mut next) = (Vec::new(), first);
+    for row in store.range(&store.history, first.to_be_bytes()..).take(most) {
+        let (key, block) = row.map_err(|error| failed(&error))?;
+        rows.extend(decode_block(&block).unwrap_or_default());
+        next = split_seq_key(&key).map_or(next, |number| number + 1);
+    }
+    Ok((rows, next))
+}
+
+/// The block that will come after the newest.
+pub(crate) fn next_block(store: &Store) -> Result<u64, SpoolError> {
+    let mut next = 0;
+    blocks_down(store, 0, u64::MAX, |number, _| {
+        next = number + 1;
+        ControlFlow::Break(())
+    })?;
+    Ok(next)
+}
+
+fn block(store: &Store, number: u64) -> Result<Option<Bytes>, SpoolError> {
+    store.get(&store.history, number.to_be_bytes()).map_err(|error| failed(&error))
+}
+
+/// The segments of the index, each with the last block it covers, from the one that covers block `at` down.
+fn segments_down(store: &Store, at: u64) -> impl Iterator<Item = Result<(u64, Bytes), SpoolError>> + use<'_> {
+    let covering = store.range(&store.history_index, at.to_be_bytes()..).next();
+    let below = store.range_back(&store.history_index, ..at.to_be_bytes());
+    covering.into_iter().chain(below).filter_map(|row| match row {
+        Ok((key, row)) => Some(Ok((split_seq_key(&key)?, row))),
+        Err(error) => Some(Err(failed(&error))),
+    })
+}
+
+/// The first segments that end at block `floor` or before, with their bytes.
+pub(super) fn segments_up_to(store: &Store, floor: u64, most: usize) -> Vec<(u64, usize)> {
+    let rows = store.range(&store.history_index, ..=floor.to_be_bytes());
+    let rows = rows.take(most).filter_map(Result::ok);
+    rows.filter_map(|(key, row)| Some((split_seq_key(&key)?, row.len()))).collect()
+}
+
+/// Which way a walk through the dead letters goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Letters {
+    /// Newest dead first, before a place.
+    Down(LetterPlace),
+    /// Oldest dead first, from a place on, and before the second.
+    Up(LetterPlace, LetterPlace),
+}
+
+/// Dead letters for which `wanted` holds, at most `limit` of them or so many `bytes` of bodies, out of at most `scan`
+/// looked at. `of` is asked first, of the endpoint alone.
 pub(crate) fn dead_letters(
     store: &Store,
-    of: Option<EndpointUid>,
-    place: Place,
-    limit: usize,
-) -> Page<DeadLetter> {
-    let mut found = Vec::new();
-    let rows = match of {
-        Some(uid) => {
-            store.range_back(&store.dead, delivery_key(uid, Seq(0))..delivery_key(uid, Seq(place.0)))
-        }
-        None => store.range_back(&store.dead_order, seq_key(Seq(0))..seq_key(Seq(place.0))),
+    walk: Letters,
+    (limit, bytes, scan): (usize, u64, usize),
+    of: impl Fn(EndpointUid) -> bool,
+    wanted: impl Fn(&DeadLetter) -> bool,
+) -> Page<DeadLetter, LetterPlace> {
+    let range = match walk {
+        Letters::Down(before) => 0..before,
+        Letters::Up(from, before) => from..before.max(from),
     };
+    let range = range.start.to_be_bytes()..range.end.to_be_bytes();
+    let rows = match walk {
+        Letters::Down(_) => store.range_back(&store.dead_order, range),
+        Letters::Up(..) => store.range(&store.dead_order, range),
+    };
+    let (mut found, mut seen, mut size) = (Vec::new(), 0, 0_u64);
     for row in rows {
         let (key, row) = row.map_err(|error| failed(&error))?;
-        let at = match of {
-            Some(_) => split_delivery_key(&key).map(|(uid, seq)| (uid, seq, seq.0)),
-            None => {
-                split_seq_key(&key).zip(split_delivery_key(&row)).map(|(order, (uid, seq))| (uid, seq, order))
-            }
-        };
-        let Some((uid, seq, at)) = at else { continue };
-        if let Some(letter) = letter(store, uid, seq)? {
+        let Some((order, (uid, seq))) = split_seq_key(&key).zip(split_delivery_key(&row)) else { continue };
+        seen += 1;
+        if of(uid)
+            && let Some(letter) = dead_letter(store, uid, seq)?
+            && wanted(&letter)
+        {
+            size += u64::from(letter.length);
             found.push(letter);
         }
-        if found.len() >= limit {
-            return Ok((found, Some(Place(at, 0))));
+        if found.len() >= limit || size >= bytes || seen >= scan {
+            let next = if matches!(walk, Letters::Down(_)) { order } else { order + 1 };
+            return Ok((found, Some(next)));
         }
     }
     Ok((found, None))
 }
 
-fn letter(store: &Store, endpoint: EndpointUid, seq: Seq) -> Result<Option<DeadLetter>, SpoolError> {
+/// The place after the newest dead letter.
+pub(crate) fn after_last_letter(store: &Store) -> Result<LetterPlace, SpoolError> {
+    let last = store.range_back(&store.dead_order, seq_key(Seq(0))..).next();
+    let Some(last) = last else { return Ok(0) };
+    let (key, _) = last.map_err(|error| failed(&error))?;
+    Ok(split_seq_key(&key).map_or(0, |order| order + 1))
+}
+
+/// One dead letter.
+pub(crate) fn dead_letter(
+    store: &Store,
+    endpoint: EndpointUid,
+    seq: Seq,
+) -> Result<Option<DeadLetter>, SpoolError> {
     let row = store.get(&store.dead, delivery_key(endpoint, seq)).map_err(|error| failed(&error))?;
     let Some(dead) = row.and_then(|row| DeadRow::decode(&row)) else { return Ok(None) };
+    let event = event(store, seq)?;
+    let DeadRow { reason, order, died_ms, attempts, status, length, note, .. } = dead;
+    Ok(Some(DeadLetter { endpoint, seq, order, reason, died_ms, attempts, status, note, length, event }))
+}
+
+/// A stored event; none if it is gone, or a byte of it is wrong.
+pub(crate) fn event(store: &Store, seq: Seq) -> Result<Option<Arc<StoredEvent>>, SpoolError> {
     let record = store.get(&store.events, seq_key(seq)).map_err(|error| failed(&error))?;
-    let event = record.and_then(|record| decode_event(seq, &record)).map(Arc::new);
-    let DeadRow { reason, died_ms, attempts, status, note, .. } = dead;
-    Ok(Some(DeadLetter { endpoint, reason, died_ms, attempts, status, note, event }))
+    Ok(record.and_then(|record| decode_event(seq, &record)).map(Arc::new))
+}
+
+/// A delivery that waits, as its row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Whose.
+    pub(crate) endpoint: EndpointUid,
+    /// Its place.
+    pub(crate) seq: Seq,
+    /// What orders it, and finds its message.
+    pub(crate) key: crate::ids::MessageKey,
+    /// When its event was accepted.
+    pub(crate) accepted_ms: u64,
+    /// Its retry state, once an attempt was spent.
+    pub(crate) parked: Option<Parked>,
+}
+
+fn waiting_row(endpoint: EndpointUid, seq: Seq, row: &[u8]) -> Option<Waiting> {
+    let row = DeliveryRow::decode(row)?;
+    Some(Waiting { endpoint, seq, key: row.key, accepted_ms: row.accepted_ms, parked: row.parked_at(seq) })
+}
+
+/// A delivery that waits.
+pub(crate) fn waiting(store: &Store, endpoint: EndpointUid, seq: Seq) -> Result<Option<Waiting>, SpoolError> {
+    let row = store.get(&store.deliveries, delivery_key(endpoint, seq)).map_err(|error| failed(&error))?;
+    Ok(row.and_then(|row| waiting_row(endpoint, seq, &row)))
+}
+
+/// The deliveries of an endpoint that wait, newest first, before this one; `most` of them at most.
+pub(crate) fn waiting_before(
+    store: &Store,
+    endpoint: EndpointUid,
+    before: Seq,
+    most: usize,
+) -> Result<Vec<Waiting>, SpoolError> {
+    let range = delivery_key(endpoint, Seq(0))..delivery_key(endpoint, before);
+    let mut found = Vec::new();
+    for row in store.range_back(&store.deliveries, range).take(most) {
+        let (key, row) = row.map_err(|error| failed(&error))?;
+        let row = split_delivery_key(&key).and_then(|(uid, seq)| waiting_row(uid, seq, &row));
+        found.extend(row);
+    }
+    Ok(found)
+}
+
+/// All deliveries that wait, in the order of their keys, from this one on: `most` at most.
+pub(crate) fn waiting_from(
+    store: &Store,
+    (endpoint, seq): (EndpointUid, Seq),
+    most: usize,
+) -> Result<Vec<Waiting>, SpoolError> {
+    let mut found = Vec::new();
+    for row in store.range(&store.deliveries, delivery_key(endpoint, seq)..).take(most) {
+        let (key, row) = row.map_err(|error| failed(&error))?;
+        found.extend(split_delivery_key(&key).and_then(|(uid, seq)| waiting_row(uid, seq, &row)));
+    }
+    Ok(found)
+}
+
+/// How far the acceptance of two events may be from the order of their sequences, in milliseconds.
+const APART_MS: u64 = 5_000;
+/// Events looked at to find one.
+const EVENTS: usize = 200_000;
+
+/// The stored event that was accepted with this id. Its time is in the id and sequences grow with time, so that
+/// halving finds the place.
+pub(crate) fn event_with_id(store: &Store, id: EventId) -> Result<Option<Arc<StoredEvent>>, SpoolError> {
+    let at_ms = id.unix_ms();
+    let first_from = |seq: u64| store.range(&store.events, seq_key(Seq(seq))..).next();
+    let read = |row: fjall::Result<(super::store::Key, Bytes)>| -> Result<Option<StoredEvent>, SpoolError> {
+        let (key, record) = row.map_err(|error| failed(&error))?;
+        Ok(split_seq_key(&key).and_then(|seq| decode_event(Seq(seq), &record)))
+    };
+    let last = store.range_back(&store.events, seq_key(Seq(0))..).next();
+    let Some(last) = last else { return Ok(None) };
+    let (last, _) = last.map_err(|error| failed(&error))?;
+    let (mut low, mut high) = (0, split_seq_key(&last).unwrap_or_default());
+    while low < high {
+        let middle = low.midpoint(high);
+        let Some(event) = first_from(middle).map(read).transpose()?.flatten() else { break };
+        if event.accepted_ms.saturating_add(APART_MS) < at_ms {
+            low = event.seq.0.saturating_add(1).max(middle + 1);
+        } else {
+            high = middle;
+        }
+    }
+    for row in store.range(&store.events, seq_key(Seq(low))..).take(EVENTS) {
+        let Some(event) = read(row)? else { continue };
+        if event.id == id {
+            return Ok(Some(Arc::new(event)));
+        }
+        if event.accepted_ms > at_ms.saturating_add(APART_MS) {
+            break;
+        }
+    }
+    Ok(None)
 }

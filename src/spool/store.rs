@@ -13,6 +13,7 @@
 //! | `dedup`, `dedup_order` | key; sequence | what repeats are recognised by, and their age |
 //! | `dead`, `dead_order` | endpoint, sequence; place | dead letters, and their age |
 //! | `history` | block | what was settled, one block per commit |
+//! | `history_index` | block | where the rows of the blocks up to this one are |
 //! | `endpoints`, `counters` | endpoint | identity and state; numbers |
 //! | `meta` | name | totals |
 //! | `damaged` | sequence | records set aside because a byte of them is wrong |
@@ -77,6 +78,7 @@ pub(crate) struct Store {
     pub(crate) counters: Space,
     pub(crate) meta: Space,
     pub(crate) damaged: Space,
+    pub(crate) history_index: Space,
     /// Commits that are missing in the log.
     pub(super) lost: u64,
     /// The numbers may not be what the rows come to, and must be counted again.
@@ -104,6 +106,7 @@ const KINDS: [(&str, u64); SPACES] = [
     ("counters", MIB),
     ("meta", MIB),
     ("damaged", MIB),
+    ("history_index", MIB),
 ];
 
 impl Store {
@@ -138,6 +141,7 @@ impl Store {
             counters: Space(10),
             meta: Space(11),
             damaged: Space(12),
+            history_index: Space(13),
             lost: replayed.lost,
             uncounted: uncounted || replayed.lost > 0,
             log: Mutex::new(Log::new(log, replayed.number)),

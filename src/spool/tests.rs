@@ -195,6 +195,7 @@ fn note(ended_ms: u64) -> HistoryNote {
         status: Some(200),
         reason: Arc::from(""),
         generation: Generation(7),
+        ..HistoryNote::default()
     }
 }
 

@@ -5,9 +5,11 @@
 //! that a kill of the process cannot undo them, and are synced within [`FLUSH`]. Numbers live in memory, are changed
 //! as commands are applied and are written with the batch; if a commit fails they are read back from the store.
 
+mod amend;
 mod append;
 mod commit;
 mod housekeeping;
+mod past;
 mod recount;
 mod recover;
 mod settle;
@@ -15,14 +17,15 @@ mod settle;
 use super::cache::Cache;
 use super::embedded::{DedupLimits, Listener};
 use super::folder::Folder;
+use super::index::Index;
 use super::meters::Meters;
 use super::record::{Counts, DedupRow, Totals};
 use super::settled::Block;
 use super::shared::Shared;
 use super::store::{Batch, Space, Store};
 use super::{
-    Accepted, Append, DeadReason, EndpointState, Lease, Parked, Receipt, Refusal, Settlement, SpoolError,
-    StoredEvent, Unwritten,
+    Accepted, Append, DeadReason, EndpointState, HistoryNote, Lease, Parked, Receipt, Refusal, Settlement,
+    SpoolError, StoredEvent, Unwritten,
 };
 use crate::clock::Clock;
 use crate::config::SpoolConfig;
@@ -34,6 +37,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+
+pub(crate) use amend::{Amended, Amendment, Refused};
 
 /// What is written without a sync of its own is synced after this.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -55,7 +60,9 @@ type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
 pub(super) enum Command {
     Append(Append),
     Settle { endpoint: EndpointUid, epoch: u64, unwritten: Arc<Unwritten>, seq: Seq, settlement: Settlement },
-    Park { endpoint: EndpointUid, epoch: u64, unwritten: Arc<Unwritten>, parked: Parked },
+    Park { endpoint: EndpointUid, epoch: u64, unwritten: Arc<Unwritten>, parked: Parked, note: HistoryNote },
+    Tried { endpoint: EndpointUid, epoch: u64, seq: Seq, note: HistoryNote },
+    Amend { amendment: Amendment, reply: Reply<Amended> },
     Acquire { endpoint: EndpointUid, reply: Reply<Lease> },
     PutState { endpoint: EndpointUid, state: EndpointState },
     Register { identities: Vec<Identity>, reply: Reply<Vec<EndpointUid>> },
@@ -106,6 +113,11 @@ struct Cycle {
     older: Vec<(Arc<Unwritten>, usize)>,
     block: Block,
     died: BTreeMap<(EndpointUid, DeadReason), u64>,
+    /// Letters and deliveries that were amended in this commit: what is read of them is out of date.
+    amended: std::collections::HashSet<(EndpointUid, Seq)>,
+    /// Who amended waits for this commit.
+    amendments: Vec<(Reply<Amended>, Amended)>,
+    erased: BTreeMap<EndpointUid, Vec<Seq>>,
     /// Said once and never again by whoever said it: kept until it is written.
     said: Vec<Command>,
 }
@@ -127,6 +139,8 @@ pub(super) struct Writer {
     endpoints: HashMap<EndpointUid, Endpoint>,
     identities: HashMap<Identity, EndpointUid>,
     cache: Cache,
+    /// Where in history the latest blocks' rows are, not yet written.
+    index: Index,
     cycle: Cycle,
     /// Kept while the store fails.
     kept: Vec<Command>,
@@ -179,6 +193,7 @@ impl Writer {
             endpoints: HashMap::new(),
             identities: HashMap::new(),
             cache: Cache::default(),
+            index: Index::default(),
             cycle: Cycle::default(),
             kept: Vec::new(),
             failing: None,
@@ -261,6 +276,7 @@ impl Writer {
             Command::Close { reply } => self.closing = Some(reply),
             Command::Register { identities, reply } => self.register(identities, reply),
             Command::Acquire { endpoint, reply } => self.acquire(endpoint, reply),
+            Command::Amend { amendment, reply } => self.amend(amendment, reply),
             said if self.failing.is_some() => self.kept.push(said),
             said => {
                 self.apply(&said);
@@ -278,9 +294,14 @@ impl Writer {
                     self.raise_low(*endpoint, settlement.low);
                 }
             }
-            Command::Park { endpoint, epoch, unwritten, parked } => {
+            Command::Park { endpoint, epoch, unwritten, parked, note } => {
                 if self.holds(*endpoint, *epoch, unwritten) {
-                    self.park(*endpoint, parked);
+                    self.park(*endpoint, parked, note);
+                }
+            }
+            Command::Tried { endpoint, epoch, seq, note } => {
+                if self.endpoints.get(endpoint).is_some_and(|known| known.epoch == *epoch) {
+                    self.tried(*endpoint, *seq, note);
                 }
             }
             Command::PutState { endpoint, state } => self.put_state(*endpoint, *state),
@@ -293,6 +314,7 @@ impl Writer {
             Command::Append(_)
             | Command::Limits { .. }
             | Command::Close { .. }
+            | Command::Amend { .. }
             | Command::Register { .. }
             | Command::Acquire { .. } => {}
         }

@@ -4,11 +4,19 @@
 //! at what can be seen from outside.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod backlog;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod dedup;
+#[cfg(test)]
+mod descriptors;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
@@ -20,11 +28,19 @@ mod fairness;
 #[cfg(test)]
 mod filter;
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
+mod history;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod publishers;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
@@ -36,4 +52,14 @@ mod routing;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod signing;
+#[cfg(test)]
+mod sinks;
+#[cfg(test)]
+mod smuggling;
+#[cfg(test)]
+mod suites;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;

@@ -7,6 +7,7 @@ mod load;
 mod metrics;
 mod receiver;
 mod scale;
+mod tls;
 
 pub(crate) use client::Client;
 pub(crate) use daemon::{Daemon, daemon};
@@ -15,6 +16,7 @@ pub(crate) use load::Load;
 pub(crate) use metrics::Metrics;
 pub(crate) use receiver::{Receiver, Reply, Request};
 pub(crate) use scale::Scale;
+pub(crate) use tls::{TlsPair, tls_exchange};
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -3,12 +3,13 @@ use postrider_sink::{
     BuildError, HostContext, KeyPath, Reader, Secret, SettingError, Sink, SinkFactory, SinkPlan, Table,
     async_trait,
 };
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Makes the sinks of endpoints with a `[file]` table:
 ///
-/// - `path`: the file; a relative one starts at the working directory of the daemon; `-` is standard output.
+/// - `path`: the file; a relative one starts at the folder of `postrider.toml`; `-` is standard output.
 /// - `sync = true`: a delivery counts as made when the line is on the disk, not in the system's cache.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FileSinkFactory;
@@ -16,6 +17,18 @@ pub struct FileSinkFactory;
 impl SinkFactory for FileSinkFactory {
     fn kind(&self) -> &'static str {
         "file"
+    }
+
+    fn about(&self) -> &'static str {
+        "JSON lines to a file or to standard output"
+    }
+
+    fn schema(&self) -> Cow<'static, str> {
+        Cow::Borrowed(
+            r#"{"type":"object","additionalProperties":false,"required":["path"],"properties":{
+"path":{"type":"string","minLength":1,"description":"The file; - is standard output. A relative path starts at the folder of postrider.toml."},
+"sync":{"type":"boolean","default":false,"description":"A delivery counts as made when its line is on the disk."}}}"#,
+        )
     }
 
     fn check(&self, settings: &Table) -> Result<Arc<dyn SinkPlan>, Vec<SettingError>> {
@@ -69,7 +82,11 @@ impl SinkPlan for FilePlan {
         Secret::new(self.destination()).digest()
     }
 
-    async fn build(&self, _host: &HostContext) -> Result<Arc<dyn Sink>, BuildError> {
-        Ok(Arc::new(FileSink::new(self.target.clone(), self.sync)))
+    async fn build(&self, host: &HostContext) -> Result<Arc<dyn Sink>, BuildError> {
+        let target = match &self.target {
+            Target::Stdout => Target::Stdout,
+            Target::File(path) => Target::File(host.folder.join(path)),
+        };
+        Ok(Arc::new(FileSink::new(target, self.sync)))
     }
 }

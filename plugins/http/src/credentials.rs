@@ -2,7 +2,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
-use postrider_sink::{KeyPath, Reader, Secret, SettingError, Value};
+use postrider_sink::{KeyPath, Reader, Secret, SettingError};
 
 /// The standard alphabet, with or without padding: what people paste has been through many tools.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -10,45 +10,13 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-const MISSING: &str = "Basic credentials are required; a public endpoint takes any placeholder";
-const EXAMPLE: &str = "Add auth = { basic = { username = \"…\", password = { env = \"…\" } } }, or basic = { \
-                       credentials = { file = \"…\" } } with the base64 of username:password.";
-
-/// Reads `auth` and returns the value of the authorization header, `Basic …`.
-pub(crate) fn read(reader: &mut Reader<'_>, errors: &mut Vec<SettingError>) -> Option<Secret> {
-    let Some(value) = reader.value("auth") else {
-        errors.push(SettingError::missing(KeyPath::default(), MISSING).help(EXAMPLE));
-        return None;
-    };
-    let path = reader.path("auth");
-    let Value::Table(table) = value else {
-        let message = format!("expected a table, found {}", value.describe());
-        errors.push(SettingError::value(path, message).help(EXAMPLE));
-        return None;
-    };
-    let mut auth = Reader::at(table, path.clone());
-    let header = match auth.value("basic") {
-        None => {
-            errors.push(SettingError::missing(path, MISSING).help(EXAMPLE));
-            None
-        }
-        Some(Value::Table(table)) => {
-            let mut basic = Reader::at(table, auth.path("basic"));
-            let header = read_basic(&mut basic, &path.join("basic"));
-            errors.extend(basic.finish());
-            header
-        }
-        Some(other) => {
-            let message = format!("expected a table, found {}", other.describe());
-            errors.push(SettingError::value(auth.path("basic"), message).help(EXAMPLE));
-            None
-        }
-    };
-    errors.extend(auth.finish());
-    header
-}
-
-fn read_basic(basic: &mut Reader<'_>, path: &KeyPath) -> Option<Secret> {
+/// Reads a table `basic` and returns the value of the header, `Basic …`. `missing` and `example` are for an empty one.
+pub(crate) fn read(
+    basic: &mut Reader<'_>,
+    path: &KeyPath,
+    missing: &'static str,
+    example: &'static str,
+) -> Option<Secret> {
     let given = ["credentials", "username", "password"].map(|key| basic.value(key).is_some());
     match given {
         [true, false, false] => {
@@ -82,7 +50,7 @@ fn read_basic(basic: &mut Reader<'_>, path: &KeyPath) -> Option<Secret> {
             None
         }
         [false, false, false] => {
-            basic.error(SettingError::missing(path.clone(), MISSING).help(EXAMPLE));
+            basic.error(SettingError::missing(path.clone(), missing).help(example));
             None
         }
     }

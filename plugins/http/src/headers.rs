@@ -1,5 +1,5 @@
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use postrider_sink::{KeyPath, Reader, SettingError, Value};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use postrider_sink::{At, KeyPath, Reader, SettingError, Value};
 
 /// Headers of one endpoint.
 const MOST: usize = 64;
@@ -50,7 +50,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, errors: &mut Vec<SettingError>) -> H
 }
 
 fn wrong_key(path: KeyPath, message: String) -> SettingError {
-    SettingError { path, at: postrider_sink::At::Key, message, help: None }
+    SettingError { path, at: At::Key, message, help: None }
 }
 
 fn name(key: &str, path: &KeyPath) -> Result<HeaderName, SettingError> {
@@ -69,7 +69,15 @@ fn name(key: &str, path: &KeyPath) -> Result<HeaderName, SettingError> {
     Ok(name)
 }
 
-fn read_value(value: &Value, path: &KeyPath) -> Result<HeaderValue, SettingError> {
+/// The name of the header that `auth.header` sets: `authorization` may be one.
+pub(crate) fn proof_name(key: &str, path: &KeyPath) -> Result<HeaderName, SettingError> {
+    if key.eq_ignore_ascii_case(AUTHORIZATION.as_str()) {
+        return Ok(AUTHORIZATION);
+    }
+    name(key, path).map_err(|error| SettingError { at: At::Value, ..error })
+}
+
+pub(crate) fn read_value(value: &Value, path: &KeyPath) -> Result<HeaderValue, SettingError> {
     let wrong = |message: String| Err(SettingError::value(path.clone(), message));
     let (text, sensitive) = match value {
         Value::String(text) => (text.as_str(), false),
@@ -78,6 +86,9 @@ fn read_value(value: &Value, path: &KeyPath) -> Result<HeaderValue, SettingError
     };
     if text.len() > LONGEST {
         return wrong(format!("longer than {LONGEST} bytes"));
+    }
+    if text.is_empty() && sensitive {
+        return wrong("it is empty".to_owned());
     }
     if text.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) || text.trim() != text {
         return wrong(

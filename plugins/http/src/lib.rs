@@ -1,4 +1,4 @@
-//! Sends deliveries over HTTP/1.1 with Basic Authentication.
+//! Sends deliveries over HTTP/1.1 with Basic Authentication, or what else proves who is calling.
 //!
 //! Settings become a [`request::Template`] once; an attempt copies it, takes a kept connection from the pool or
 //! makes one through the host's guarded connector, and turns the head of the answer into an outcome. There is no
@@ -7,13 +7,16 @@
 //! inflated, and no reason holds a secret or the query of a URL.
 
 mod answer;
+mod auth;
 mod credentials;
 mod headers;
 mod link;
 mod plan;
 mod pool;
+mod proxy;
 mod request;
 mod settings;
+mod signing;
 mod sink;
 mod tls;
 

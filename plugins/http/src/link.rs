@@ -4,7 +4,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use postrider_sink::{Clock, Connection};
+use postrider_sink::{Clock, Connection, Trail};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The head of an answer may have so many bytes. hyper's own bound of 100 header lines applies besides.
 const MAX_HEAD: usize = 64 * 1024;
-/// So much of an answer's body is read, to keep the connection; nothing of it is used.
+/// So much of an answer's body is read, to keep the connection; of it only what the trail asks for is used.
 const MAX_BODY: u64 = 16 * 1024;
 
 /// One connection and everything that is needed to drive it. Whoever polls it, drives it: there is no task of its
@@ -60,15 +60,23 @@ impl Link {
         .await
     }
 
-    /// Reads on, without using what is read. `true`: the answer is complete and the connection can be used again;
+    /// Reads on; what is read goes nowhere but to the trail, if that keeps answers. `true`: the answer is complete and the connection can be used again;
     /// `false`: it cannot.
-    pub(crate) fn poll_rest(&mut self, rest: &mut Rest, cx: &mut Context<'_>) -> Poll<bool> {
+    pub(crate) fn poll_rest(
+        &mut self,
+        rest: &mut Rest,
+        trail: Option<&Trail>,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
         let mut stalled = false;
         for _ in 0..16 {
             drive(&mut self.connection, cx);
             match Pin::new(&mut rest.body).poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(self.poll_idle(cx)),
                 Poll::Ready(Some(Ok(frame))) => {
+                    if let (Some(trail), Some(bytes)) = (trail, frame.data_ref()) {
+                        trail.body(bytes);
+                    }
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
                     rest.left = match rest.left.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX)) {
                         Some(left) => left,
@@ -83,6 +91,26 @@ impl Link {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Reads a body into `trail` until its end, or until that has no more room.
+    pub(crate) fn poll_body(&mut self, body: &mut Incoming, trail: &Trail, cx: &mut Context<'_>) -> Poll<()> {
+        let mut stalled = false;
+        loop {
+            drive(&mut self.connection, cx);
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    stalled = false;
+                    let bytes = frame.into_data().unwrap_or_default();
+                    if trail.note(|exchange| exchange.push(&bytes)) != Some(true) {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
+                Poll::Pending if stalled => return Poll::Pending,
+                Poll::Pending => stalled = true,
+            }
+        }
     }
 
     /// Looks whether an idle connection is still good: open, and ready for a request.

@@ -2,9 +2,10 @@ use crate::settings::{self, HttpSettings};
 use crate::sink::HttpSink;
 use crate::tls::Roots;
 use postrider_sink::{
-    BuildError, HostContext, Secret, SettingError, Sink, SinkFactory, SinkPlan, Table, async_trait,
+    BuildError, HostContext, SettingError, Sink, SinkFactory, SinkPlan, Table, async_trait,
 };
 use rustls::RootCertStore;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Makes the sinks of endpoints with an `[http]` table. All that one factory makes share a TLS configuration.
@@ -38,11 +39,27 @@ impl SinkFactory for HttpSinkFactory {
         "http"
     }
 
+    fn about(&self) -> &'static str {
+        "a POST for every event, with Basic authentication"
+    }
+
+    fn schema(&self) -> Cow<'static, str> {
+        Cow::Borrowed(SCHEMA)
+    }
+
     fn check(&self, settings: &Table) -> Result<Arc<dyn SinkPlan>, Vec<SettingError>> {
         let settings = Arc::new(settings::check(settings)?);
         Ok(Arc::new(HttpPlan { settings, roots: Arc::clone(&self.roots) }))
     }
 }
+
+const SCHEMA: &str = r#"{"type":"object","required":["url","auth"],"properties":{
+"url":{"type":"string","format":"uri","description":"Where events are posted."},
+"auth":{"type":"object","required":["basic"],"properties":{"basic":{"type":"object","properties":{
+"credentials":{"type":"string","format":"password","description":"base64 of username:password."},
+"username":{"type":"string"},
+"password":{"type":"string","format":"password"}}}}},
+"headers":{"type":"object","description":"Headers of its own."}}}"#;
 
 struct HttpPlan {
     settings: Arc<HttpSettings>,
@@ -56,13 +73,12 @@ impl SinkPlan for HttpPlan {
     }
 
     fn fingerprint(&self) -> u64 {
-        let HttpSettings { destination, authorization, .. } = &*self.settings;
-        Secret::new(format!("{}\n{}", destination.url, authorization.expose())).digest()
+        self.settings.fingerprint()
     }
 
     async fn build(&self, host: &HostContext) -> Result<Arc<dyn Sink>, BuildError> {
         let tls = match &self.settings.destination.tls {
-            Some(name) => Some((self.roots.config().await?, name.clone())),
+            Some(name) => Some((self.roots.config(&self.settings.tls).await?, name.clone())),
             None => None,
         };
         Ok(Arc::new(HttpSink::new(&self.settings, tls, host)?))

@@ -118,6 +118,6 @@ impl Kept {
 impl Idle {
     fn look(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(self.link.poll_idle(cx)) };
-        self.link.poll_rest(rest, cx)
+        self.link.poll_rest(rest, None, cx)
     }
 }

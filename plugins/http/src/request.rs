@@ -1,6 +1,7 @@
 use crate::settings::HttpSettings;
+use crate::signing::Signing;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 use postrider_sink::{BuildError, Delivery, HostContext};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const PRODUCT: HeaderName = HeaderName::from_static("postrider-product");
 const ATTEMPT: HeaderName = HeaderName::from_static("postrider-attempt");
 const TEST: HeaderName = HeaderName::from_static("postrider-test");
@@ -17,6 +19,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) struct Template {
     target: Uri,
     headers: HeaderMap,
+    signing: Signing,
 }
 
 impl Template {
@@ -27,12 +30,12 @@ impl Template {
         let mut headers = HeaderMap::with_capacity(settings.headers.len() + 12);
         headers.insert(HOST, settings.destination.host_header.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(AUTHORIZATION, settings.authorization_value.clone());
+        headers.insert(settings.proof.name.clone(), settings.proof_value.clone());
         headers.insert(USER_AGENT, user_agent);
         for (name, value) in &settings.headers {
             headers.insert(name, value.clone());
         }
-        Ok(Self { target: settings.destination.target.clone(), headers })
+        Ok(Self { target: settings.destination.target.clone(), headers, signing: settings.signing.clone() })
     }
 
     /// The request of one attempt made at `now`, the time since the Unix epoch. `None`: the id or the product
@@ -41,6 +44,9 @@ impl Template {
         let mut headers = self.headers.clone();
         headers.insert(ID, HeaderValue::from_str(&delivery.id).ok()?);
         headers.insert(TIMESTAMP, HeaderValue::from(now.as_secs()));
+        if !self.signing.is_empty() {
+            headers.insert(SIGNATURE, self.signing.sign(&delivery.id, now.as_secs(), &delivery.body)?);
+        }
         headers.insert(PRODUCT, HeaderValue::from_bytes(delivery.product.as_bytes()).ok()?);
         headers.insert(ATTEMPT, HeaderValue::from(delivery.attempt));
         if let Some(value) = delivery.traceparent.as_deref().and_then(|it| HeaderValue::from_str(it).ok()) {

@@ -1,8 +1,13 @@
-use crate::{credentials, headers};
+use crate::auth::{self, Proof};
+use crate::headers;
+use crate::proxy::{self, Proxy};
+use crate::signing::{self, Signing};
+use crate::tls::{self, TlsSettings};
 use http::Uri;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use postrider_sink::{KeyPath, Reader, Secret, SettingError, Table};
 use rustls_pki_types::ServerName;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use url::{Host, Position, Url};
 
@@ -10,12 +15,36 @@ use url::{Host, Position, Url};
 #[derive(Clone)]
 pub(crate) struct HttpSettings {
     pub(crate) destination: Destination,
-    /// `Basic …`.
-    pub(crate) authorization: Secret,
-    /// The same, ready for the wire and marked as sensitive.
-    pub(crate) authorization_value: HeaderValue,
+    /// Who is calling.
+    pub(crate) proof: Proof,
+    /// The value of its header.
+    pub(crate) proof_value: HeaderValue,
     /// The endpoint's own.
     pub(crate) headers: HeaderMap,
+    pub(crate) signing: Signing,
+    pub(crate) tls: TlsSettings,
+    pub(crate) proxy: Option<Proxy>,
+}
+
+impl HttpSettings {
+    /// Changes with whatever says where deliveries go and who they come from.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let Self { destination, proof, signing, tls, proxy, .. } = self;
+        let mut text = format!("{}\n{}", destination.url, proof.secret.expose());
+        if proof.name != AUTHORIZATION {
+            let _ = write!(text, "\n{}", proof.name);
+        }
+        for digest in signing.digests() {
+            let _ = write!(text, "\nsigning {digest:x}");
+        }
+        for digest in tls.digests() {
+            let _ = write!(text, "\ntls {digest:x}");
+        }
+        if let Some(proxy) = proxy {
+            let _ = write!(text, "\nproxy {:x}", proxy.digest());
+        }
+        Secret::new(text).digest()
+    }
 }
 
 /// Where to, taken apart once: nothing looks at the text of the URL again.
@@ -41,17 +70,21 @@ pub(crate) fn check(table: &Table) -> Result<HttpSettings, Vec<SettingError>> {
     let mut reader = Reader::new(table);
     let mut errors = Vec::new();
     let destination = destination(&mut reader, &mut errors);
-    let authorization = credentials::read(&mut reader, &mut errors);
+    let proof = auth::read(&mut reader, &mut errors);
     let headers = headers::read(&mut reader, &mut errors);
+    let signing = signing::read(&mut reader, &mut errors);
+    let secure = destination.as_ref().is_none_or(|to| to.tls.is_some());
+    let tls = tls::read(&mut reader, secure, &mut errors);
+    let proxy = proxy::read(&mut reader, &mut errors);
+    if let Some(name) = proof.as_ref().map(|proof| &proof.name).filter(|name| headers.contains_key(*name)) {
+        let message = format!("auth.header sets the header {name} already");
+        errors.push(SettingError::value(reader.path("headers"), message).help("Remove one of the two."));
+    }
     errors.extend(reader.finish());
-    let authorization_value = authorization.as_ref().and_then(|secret| {
-        let mut value = HeaderValue::from_str(secret.expose()).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    });
-    match (destination, authorization, authorization_value) {
-        (Some(destination), Some(authorization), Some(authorization_value)) if errors.is_empty() => {
-            Ok(HttpSettings { destination, authorization, authorization_value, headers })
+    let proof_value = proof.as_ref().and_then(Proof::value);
+    match (destination, proof, proof_value) {
+        (Some(destination), Some(proof), Some(proof_value)) if errors.is_empty() => {
+            Ok(HttpSettings { destination, proof, proof_value, headers, signing, tls, proxy })
         }
         _ => Err(errors),
     }
@@ -76,7 +109,23 @@ fn destination(reader: &mut Reader<'_>, errors: &mut Vec<SettingError>) -> Optio
 }
 
 /// What is wrong, and what to do where that is not "enter a full URL".
-type Wrong = (String, &'static str);
+pub(crate) type Wrong = (String, &'static str);
+
+/// Whom to connect to: the host as the connector takes it, and a port that may be used.
+pub(crate) fn host_and_port(url: &Url) -> Result<(String, u16), Wrong> {
+    let port = url.port_or_known_default().unwrap_or_default();
+    if !matches!(port, 80 | 443 | 1024..) {
+        let help = "Use port 80, 443, or one from 1024 on.";
+        return Err((format!("port {port} is not allowed"), help));
+    }
+    let host = match url.host() {
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+        None => return Err((String::from("the URL has no host"), "")),
+    };
+    Ok((host, port))
+}
 
 fn parse(text: &str) -> Result<Destination, Wrong> {
     let wrong = |message: &str| (message.to_owned(), "");
@@ -100,17 +149,7 @@ fn parse(text: &str) -> Result<Destination, Wrong> {
         let help = "Remove everything from # on. It is never sent to a server.";
         return Err((String::from("the URL contains a fragment"), help));
     }
-    let port = url.port_or_known_default().unwrap_or_default();
-    if !matches!(port, 80 | 443 | 1024..) {
-        let help = "Use port 80, 443, or one from 1024 on.";
-        return Err((format!("port {port} is not allowed"), help));
-    }
-    let host = match url.host() {
-        Some(Host::Domain(name)) => name.to_owned(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        None => return Err(wrong("the URL has no host")),
-    };
+    let (host, port) = host_and_port(&url)?;
     let tls = secure
         .then(|| ServerName::try_from(host.clone()))
         .transpose()

@@ -1,6 +1,7 @@
 use crate::answer;
 use crate::link::{Link, Rest};
 use crate::pool::Pool;
+use crate::proxy::Proxy;
 use crate::request::Template;
 use crate::settings::HttpSettings;
 use crate::tls;
@@ -34,7 +35,9 @@ pub(crate) struct HttpSink {
     name: Arc<str>,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    proxy: Option<Proxy>,
     pool: Pool,
+    url: Arc<str>,
 }
 
 /// What came of sending a request over one connection.
@@ -56,7 +59,9 @@ impl HttpSink {
             name: Arc::clone(&settings.destination.host),
             port: settings.destination.port,
             tls: tls.map(|(config, name)| (TlsConnector::from(config), name)),
+            proxy: settings.proxy.clone(),
             pool: Pool::new(Arc::clone(&host.clock), host.concurrency),
+            url: Arc::clone(&settings.destination.url),
         })
     }
 
@@ -80,6 +85,9 @@ impl HttpSink {
     async fn send(&self, mut link: Link, delivery: &Delivery) -> Result<Sent, Outcome> {
         let clock = &*self.host.clock;
         let request = self.request(delivery)?;
+        if delivery.trail.listens() {
+            self.note_request(&request, delivery);
+        }
         let (answer, sent) = match link.send(request, clock).await {
             Ok(answered) => answered,
             Err(error) if link.reused && error.is_canceled() => return Ok(Sent::Stale),
@@ -87,7 +95,11 @@ impl HttpSink {
         };
         delivery.trail.answered(clock.now().saturating_duration_since(sent), answer.status().as_u16());
         let outcome = answer::judge(&answer, clock.unix());
-        self.keep(link, answer).await;
+        if delivery.trail.listens() {
+            listen(link, answer, &delivery.trail).await;
+        } else {
+            self.keep(link, answer, &delivery.trail).await;
+        }
         Ok(Sent::Answered(outcome))
     }
 
@@ -100,14 +112,26 @@ impl HttpSink {
         })
     }
 
+    fn note_request(&self, request: &Request<Full<Bytes>>, delivery: &Delivery) {
+        let shown = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            let text =
+                (!value.is_sensitive()).then(|| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            (name.to_string(), text)
+        };
+        delivery.trail.note(|exchange| {
+            exchange.request = request.headers().iter().map(shown).collect();
+            exchange.url = self.url.to_string();
+        });
+    }
+
     /// Keeps the connection of an answer, if the answer ends soon.
-    async fn keep(&self, mut link: Link, answer: Response<Incoming>) {
+    async fn keep(&self, mut link: Link, answer: Response<Incoming>, trail: &Trail) {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
         let until = self.host.clock.now() + REST;
         let Some(mut rest) = Rest::new(answer.into_body(), until) else { return };
-        let read = poll_fn(|cx| link.poll_rest(&mut rest, cx));
+        let read = poll_fn(|cx| link.poll_rest(&mut rest, Some(trail), cx));
         let rest = match tokio::time::timeout(GRACE, read).await {
             Ok(true) => None,
             Ok(false) => return,
@@ -127,7 +151,11 @@ impl HttpSink {
     async fn connect_unbounded(&self, epoch: u64, trail: &Trail) -> Result<Link, Outcome> {
         let clock = &*self.host.clock;
         let born = clock.now();
-        let connected = self.host.connector.connect(&self.name, self.port, trail).await;
+        let connector = &*self.host.connector;
+        let connected = match &self.proxy {
+            None => connector.connect(&self.name, self.port, trail).await,
+            Some(proxy) => proxy.connect(connector, &self.name, self.port, trail).await,
+        };
         let mut io = connected.map_err(not_connected)?;
         if let Some((connector, name)) = &self.tls {
             let started = clock.now();
@@ -159,6 +187,19 @@ impl HttpSink {
         };
         failed(FailureClass::Connect, reason)
     }
+}
+
+/// Reads an answer for somebody who wants to see it, for a short while; the outcome is known by then.
+async fn listen(mut link: Link, answer: Response<Incoming>, trail: &Trail) {
+    let (head, body) = answer.into_parts();
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    trail.note(|exchange| {
+        exchange.response =
+            head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    });
+    let mut body = body;
+    // What is there by then is shown.
+    drop(tokio::time::timeout(REST, poll_fn(|cx| link.poll_body(&mut body, trail, cx))).await);
 }
 
 fn failed(class: FailureClass, reason: String) -> Outcome {

@@ -1,44 +1,71 @@
+mod settings;
+
+pub(crate) use settings::{TlsSettings, read};
+
 use postrider_sink::BuildError;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use std::io;
 use std::sync::{Arc, OnceLock};
 
 /// Which certificate authorities are trusted, and the configuration made of them: once, when first needed.
 pub(crate) struct Roots {
-    given: Option<RootCertStore>,
-    config: OnceLock<Result<Arc<ClientConfig>, BuildError>>,
+    given: Option<Arc<RootCertStore>>,
+    system: OnceLock<Arc<RootCertStore>>,
+    shared: OnceLock<Result<Arc<ClientConfig>, BuildError>>,
 }
 
 impl Roots {
     pub(crate) const fn system() -> Self {
-        Self { given: None, config: OnceLock::new() }
+        Self { given: None, system: OnceLock::new(), shared: OnceLock::new() }
     }
 
-    pub(crate) const fn given(roots: RootCertStore) -> Self {
-        Self { given: Some(roots), config: OnceLock::new() }
+    pub(crate) fn given(roots: RootCertStore) -> Self {
+        Self { given: Some(Arc::new(roots)), ..Self::system() }
     }
 
-    /// The configuration that every connection shares.
-    pub(crate) async fn config(self: &Arc<Self>) -> Result<Arc<ClientConfig>, BuildError> {
-        if let Some(made) = self.config.get() {
-            return made.clone();
+    /// The configuration of an endpoint: every connection shares one, but for those whose endpoint has settings of
+    /// its own.
+    pub(crate) async fn config(self: &Arc<Self>, own: &TlsSettings) -> Result<Arc<ClientConfig>, BuildError> {
+        if own.is_empty() {
+            if let Some(made) = self.shared.get() {
+                return made.clone();
+            }
+            let roots = self.trusted().await?;
+            return self.shared.get_or_init(|| make(roots, None)).clone();
+        }
+        let roots = match &own.roots {
+            Some(roots) => Arc::clone(roots),
+            None => self.trusted().await?,
+        };
+        make(roots, own.client.clone())
+    }
+
+    async fn trusted(self: &Arc<Self>) -> Result<Arc<RootCertStore>, BuildError> {
+        if let Some(roots) = self.given.as_ref().or(self.system.get()) {
+            return Ok(Arc::clone(roots));
         }
         let roots = Arc::clone(self);
         // Reading the system's store opens hundreds of files.
-        let made = tokio::task::spawn_blocking(move || {
-            roots.config.get_or_init(|| make(roots.given.clone().unwrap_or_else(system))).clone()
-        });
-        made.await.map_err(|_| BuildError(String::from("the certificate authorities could not be read")))?
+        let made =
+            tokio::task::spawn_blocking(move || Arc::clone(roots.system.get_or_init(|| Arc::new(system()))));
+        made.await.map_err(|_| BuildError(String::from("the certificate authorities could not be read")))
     }
 }
 
-fn make(roots: RootCertStore) -> Result<Arc<ClientConfig>, BuildError> {
+fn make(
+    roots: Arc<RootCertStore>,
+    client: Option<Arc<CertifiedKey>>,
+) -> Result<Arc<ClientConfig>, BuildError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| BuildError(format!("TLS is not available: {error}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match client {
+        Some(client) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(client))),
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -1,4 +1,5 @@
 use crate::{Trail, async_trait};
+use std::net::IpAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A byte stream to the other side.
@@ -16,6 +17,16 @@ pub trait Connector: Send + Sync + 'static {
     /// Connects to `host`, a name or an address literal as a parsed URL holds it (IPv6 without brackets).
     /// Notes the DNS and connect times in `trail`.
     async fn connect(&self, host: &str, port: u16, trail: &Trail) -> Result<Connection, ConnectError>;
+
+    /// The addresses of `host`, every one of them checked as [`Connector::connect`] checks them: for whoever connects
+    /// in our place, a proxy, which is given an address and never a name. Notes the DNS time in `trail`.
+    ///
+    /// A host that does not offer it refuses.
+    async fn addresses(&self, host: &str, port: u16, trail: &Trail) -> Result<Vec<IpAddr>, ConnectError> {
+        let (_, _) = (port, trail);
+        let message = format!("nobody here checks the addresses of {host} for a proxy");
+        Err(ConnectError { kind: ConnectErrorKind::Blocked, message })
+    }
 
     /// Changes when what may be connected to changed. A sink that keeps connections drops those of another
     /// epoch.

@@ -10,26 +10,45 @@
 //!
 //! The host owns the deadline, retries, the circuit breaker, order, rate and concurrency. What always holds: the
 //! future of an attempt may be dropped at any await, and a panic in a sink is one failed attempt.
+//!
+//! A sink that needs no more than its settings is one type with two functions: [`SimpleSink`]. The feature `testkit`
+//! has the suite that every plugin runs against itself.
+//!
+//! # Stability
+//! [`CONTRACT`] is the version of this contract. Within a version it only gains: methods with a default, fields of what
+//! the host hands over, words of an enum that the host alone makes. Fields of [`Delivery`] and [`HostContext`] are the
+//! host's to fill in: build them in tests with the testkit, which knows them all.
 
 mod connect;
 mod delivery;
+mod host;
 mod outcome;
 mod reader;
 mod secret;
 mod settings;
+mod simple;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod trail;
 
 pub use async_trait::async_trait;
+pub use bytes::Bytes;
 pub use connect::{ConnectError, ConnectErrorKind, Connection, Connector, Io};
 pub use delivery::Delivery;
+pub use host::{Host, HostContext, Task};
 pub use outcome::{FailureClass, Outcome, Verdict, Wait};
 pub use reader::Reader;
 pub use secret::Secret;
 pub use settings::{At, KeyPath, SettingError, Table, Value};
-pub use trail::{Timings, Trail};
+pub use simple::{Simple, SimpleSink, simple};
+pub use trail::{Exchange, Timings, Trail};
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// The version of this contract.
+pub const CONTRACT: u32 = 1;
 
 /// Where a sink reads the time, so that tests and simulations own it.
 pub trait Clock: Send + Sync + 'static {
@@ -39,23 +58,6 @@ pub trait Clock: Send + Sync + 'static {
     fn unix(&self) -> Duration;
 }
 
-/// What the host hands to a sink that is being built.
-#[derive(Clone)]
-pub struct HostContext {
-    /// The endpoint the sink is built for.
-    pub endpoint: Arc<str>,
-    /// `postrider/VERSION`, as `user-agent` says it.
-    pub user_agent: Arc<str>,
-    /// The only way out to the network: it resolves, checks every address and connects to the checked one.
-    pub connector: Arc<dyn Connector>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// How long one connect (DNS, TCP and TLS together) may take; `connect_timeout` of the endpoint.
-    pub connect_timeout: Duration,
-    /// How many attempts may run at once; `concurrency` of the endpoint. A pool need not keep more connections.
-    pub concurrency: usize,
-}
-
 /// Why a sink could not be built from settings that were checked: a file that is not there, a bad certificate.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
@@ -63,8 +65,20 @@ pub struct BuildError(pub String);
 
 /// One kind of destination.
 pub trait SinkFactory: Send + Sync + 'static {
-    /// The name of its table in an endpoint file: `http`.
+    /// The name of its table in an endpoint file: `http`. Lower-case letters, digits, hyphens.
     fn kind(&self) -> &'static str;
+
+    /// What it is, one line for people.
+    fn about(&self) -> &'static str {
+        ""
+    }
+
+    /// The JSON Schema (2020-12) of its table, for editors and forms: the text of an object. What it does not say,
+    /// [`Self::check`] says; a secret is a string there, and the host adds that it may be a reference where a
+    /// property has `"format": "password"`.
+    fn schema(&self) -> Cow<'static, str> {
+        Cow::Borrowed(r#"{"type":"object"}"#)
+    }
 
     /// Checks the settings of one endpoint: no I/O, no environment, no clock.
     ///
@@ -83,7 +97,7 @@ pub trait SinkPlan: Send + Sync + 'static {
     /// destination said that it is gone is tried again when this changes.
     fn fingerprint(&self) -> u64;
 
-    /// Makes the sink. May do I/O; must not start tasks that outlive the sink.
+    /// Makes the sink. May do I/O; what it keeps running it hands to [`Host::spawn`].
     ///
     /// # Errors
     /// What is missing, for people.

@@ -86,4 +86,31 @@ impl Outcome {
     pub fn failed(class: FailureClass, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { verdict: Verdict::Failed { class, breaker: true, wait: Wait::None }, reason: reason.into() }
     }
+
+    /// A failure that says something about this event only: the breaker does not count it.
+    pub fn unfit(class: FailureClass, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { verdict: Verdict::Failed { class, breaker: false, wait: Wait::None }, reason: reason.into() }
+    }
+
+    /// It may work later: not before `after` for this delivery.
+    pub fn later(after: Duration, reason: impl Into<Cow<'static, str>>) -> Self {
+        let (class, wait) = (FailureClass::SinkError, Wait::Delivery(after));
+        Self { verdict: Verdict::Failed { class, breaker: true, wait }, reason: reason.into() }
+    }
+
+    /// The destination asks the whole endpoint to wait so long; the breaker does not count it.
+    pub fn busy(after: Duration, reason: impl Into<Cow<'static, str>>) -> Self {
+        let (class, wait) = (FailureClass::SinkError, Wait::Endpoint(after));
+        Self { verdict: Verdict::Failed { class, breaker: false, wait }, reason: reason.into() }
+    }
+
+    /// This delivery will never be taken.
+    pub fn reject(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { verdict: Verdict::Reject, reason: reason.into() }
+    }
+
+    /// The destination is gone: the endpoint is held until a person acts.
+    pub fn gone(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { verdict: Verdict::Suspend, reason: reason.into() }
+    }
 }

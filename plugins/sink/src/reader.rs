@@ -6,6 +6,7 @@ pub struct Reader<'a> {
     table: &'a Table,
     path: KeyPath,
     asked: BTreeSet<&'static str>,
+    free: bool,
     errors: Vec<SettingError>,
 }
 
@@ -19,7 +20,7 @@ impl<'a> Reader<'a> {
     /// Starts at the table that `path` names.
     #[must_use]
     pub const fn at(table: &'a Table, path: KeyPath) -> Self {
-        Self { table, path, asked: BTreeSet::new(), errors: Vec::new() }
+        Self { table, path, asked: BTreeSet::new(), free: false, errors: Vec::new() }
     }
 
     /// The path of a key of this table.
@@ -72,10 +73,55 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A whole number.
+    pub fn integer(&mut self, key: &'static str) -> Option<i64> {
+        match self.value(key)? {
+            Value::Integer(value) => Some(*value),
+            other => self.wrong(key, "a whole number", other),
+        }
+    }
+
+    /// A string that must be there.
+    pub fn required(&mut self, key: &'static str) -> Option<&'a str> {
+        if self.value(key).is_none() {
+            self.errors.push(SettingError::missing(self.path.clone(), format!("{key} is missing")));
+        }
+        self.string(key)
+    }
+
+    /// A list of strings. What in it is none is an error of its own.
+    pub fn strings(&mut self, key: &'static str) -> Option<Vec<&'a str>> {
+        let elements = match self.value(key)? {
+            Value::Array(elements) => elements,
+            other => return self.wrong(key, "a list of strings", other),
+        };
+        let mut found = Vec::with_capacity(elements.len());
+        for (index, element) in elements.iter().enumerate() {
+            if let Value::String(text) = element {
+                found.push(text.as_str());
+            } else {
+                let message = format!("expected a string, found {}", element.describe());
+                self.errors.push(SettingError::value(self.path(key).join(&index.to_string()), message));
+            }
+        }
+        (found.len() == elements.len()).then_some(found)
+    }
+
+    /// The keys that are there and that nobody asked for, with their values: for a table whose keys are free.
+    pub fn rest(&mut self) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
+        self.free = true;
+        let asked = self.asked.clone();
+        self.table
+            .iter()
+            .map(|(key, value)| (key.as_str(), value))
+            .filter(move |(key, _)| !asked.contains(key))
+    }
+
     /// The errors so far, unknown keys included.
     #[must_use]
     pub fn finish(mut self) -> Vec<SettingError> {
-        for key in self.table.keys().filter(|key| !self.asked.contains(key.as_str())) {
+        let free = self.free;
+        for key in self.table.keys().filter(|key| !free && !self.asked.contains(key.as_str())) {
             let allowed: Vec<&str> = self.asked.iter().copied().collect();
             let near = allowed
                 .iter()

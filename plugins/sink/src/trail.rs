@@ -1,4 +1,6 @@
+use bytes::Bytes;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What an attempt learns on its way, filled in as it happens, so that a dropped attempt leaves it behind.
@@ -9,6 +11,38 @@ pub struct Trail {
     tls: AtomicU32,
     wait: AtomicU32,
     status: AtomicU16,
+    keep: usize,
+    answer: Mutex<Vec<u8>>,
+    exchange: Option<Mutex<Exchange>>,
+}
+
+/// What was said on both sides of an attempt: kept only where somebody asked for it, for a test event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exchange {
+    /// Headers of the request. The values of those that hold a secret are left out.
+    pub request: Vec<(String, Option<String>)>,
+    /// The whole URL of the request.
+    pub url: String,
+    /// Headers of the answer.
+    pub response: Vec<(String, String)>,
+    /// The first [`Exchange::MOST`] bytes of the answer's body.
+    pub body: Vec<u8>,
+    /// There was more.
+    pub truncated: bool,
+}
+
+impl Exchange {
+    /// Bytes of an answer's body that are kept.
+    pub const MOST: usize = 64 * 1024;
+
+    /// Keeps what there is room for; false: there is no more.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        let room = Self::MOST - self.body.len().min(Self::MOST);
+        let fits = bytes.get(..room);
+        self.truncated |= fits.is_some_and(|fits| fits.len() < bytes.len());
+        self.body.extend_from_slice(fits.unwrap_or(bytes));
+        !self.truncated
+    }
 }
 
 /// A [`Trail`] as it stood when it was read. Absent: that step was not taken or not finished.
@@ -36,6 +70,65 @@ fn decode(stored: u32) -> Option<Duration> {
 }
 
 impl Trail {
+    /// One that keeps what was said on both sides.
+    #[must_use]
+    pub fn listening() -> Self {
+        Self { exchange: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// Whether it keeps what was said on both sides.
+    #[must_use]
+    pub const fn listens(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// Notes what was said; nothing happens where nobody asked for it.
+    pub fn note<T>(&self, write: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
+        let exchange = self.exchange.as_ref()?;
+        Some(write(&mut exchange.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// What was said by now.
+    #[must_use]
+    pub fn exchange(&self) -> Option<Exchange> {
+        self.note(|exchange| exchange.clone())
+    }
+
+    /// One that keeps so many bytes of the answer.
+    #[must_use]
+    pub fn keeping(bytes: usize) -> Self {
+        Self { keep: bytes, ..Self::default() }
+    }
+
+    /// Whether more of the answer's body is wanted.
+    #[must_use]
+    pub fn wants_answer(&self) -> bool {
+        self.keep > 0 && self.kept().len() < self.keep
+    }
+
+    /// A part of the answer's body came in; as much of it as is wanted is kept.
+    pub fn body(&self, bytes: &[u8]) {
+        if self.keep > 0 {
+            let mut kept = self.kept();
+            let room = self.keep.saturating_sub(kept.len());
+            kept.extend(bytes.iter().take(room));
+        }
+    }
+
+    /// What was kept of the answer's body; none: nothing was wanted, or nothing came.
+    #[must_use]
+    pub fn answer(&self) -> Option<Bytes> {
+        if self.keep == 0 {
+            return None;
+        }
+        let kept = self.kept();
+        (!kept.is_empty()).then(|| Bytes::copy_from_slice(&kept))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The name was looked up.
     pub fn dns(&self, time: Duration) {
         self.dns.store(encode(time), Ordering::Relaxed);

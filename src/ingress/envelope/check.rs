@@ -1,5 +1,8 @@
 use std::borrow::Cow;
 
+/// The text of a member or a header, where there is one. Err: why it cannot be read.
+pub(super) type Attribute<'a> = Option<Result<Cow<'a, str>, String>>;
+
 /// The text of a JSON string. Err: it is another kind of value, or cannot be decoded.
 pub(super) fn text(raw: &str) -> Result<Cow<'_, str>, String> {
     let Some(inside) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {

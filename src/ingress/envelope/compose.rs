@@ -1,6 +1,6 @@
 use crate::spool::DedupKey;
 use bytes::Bytes;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128, xxh3_128_with_seed};
 
 /// The body as subscribers get it: compact, `data` byte for byte as the publisher wrote it; only where it has no
 /// `details` is an empty one put before its closing brace. `timestamp` is a JSON string, `data` an object that has
@@ -30,6 +30,23 @@ pub(super) fn dedup(publisher: &str, id: &str, said: [Option<&str>; 5]) -> Dedup
     name.extend_from_slice(publisher.as_bytes());
     name.push(0);
     name.extend_from_slice(id.as_bytes());
+    DedupKey { key: xxh3_128(&name).to_le_bytes(), content: content(said) }
+}
+
+/// The same of a CloudEvent, which its source and its id name together. Never the key of an event of ours.
+pub(super) fn cloud_dedup(publisher: &str, source: &str, id: &str, said: [Option<&str>; 5]) -> DedupKey {
+    const CLOUD: u64 = 1;
+    let mut name = Vec::with_capacity(publisher.len() + source.len() + id.len() + 9);
+    name.extend_from_slice(publisher.as_bytes());
+    name.push(0);
+    // How long the source is: two ways to cut the same bytes must differ.
+    name.extend_from_slice(&u64::try_from(source.len()).unwrap_or(u64::MAX).to_le_bytes());
+    name.extend_from_slice(source.as_bytes());
+    name.extend_from_slice(id.as_bytes());
+    DedupKey { key: xxh3_128_with_seed(&name, CLOUD).to_le_bytes(), content: content(said) }
+}
+
+fn content(said: [Option<&str>; 5]) -> u64 {
     let mut content = Xxh3::new();
     for part in said {
         // A length before each part: two ways to cut the same bytes must differ, and nothing is not empty.
@@ -37,5 +54,5 @@ pub(super) fn dedup(publisher: &str, id: &str, said: [Option<&str>; 5]) -> Dedup
         content.update(&length.to_le_bytes());
         content.update(part.unwrap_or_default().as_bytes());
     }
-    DedupKey { key: xxh3_128(&name).to_le_bytes(), content: content.digest() }
+    content.digest()
 }

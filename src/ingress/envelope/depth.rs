@@ -12,9 +12,9 @@ pub(super) enum Depth {
     Unclosed,
 }
 
-/// Measures the nesting without recursion and without memory, before anything looks at the document: strings are
+/// Measures whether it nests at most so deep, without recursion and without memory, before anything looks at the document: strings are
 /// respected, the rest of the syntax is not looked at.
-pub(super) fn depth(json: &str) -> Depth {
+pub(super) fn depth(json: &str, most: usize) -> Depth {
     let (mut now, mut deepest, mut underrun) = (0usize, 0usize, false);
     let mut bytes = json.bytes();
     while let Some(byte) = bytes.next() {
@@ -41,7 +41,7 @@ pub(super) fn depth(json: &str) -> Depth {
             _ => {}
         }
     }
-    if deepest <= MAX_DEPTH {
+    if deepest <= most {
         Depth::Fine
     } else if now == 0 && !underrun {
         Depth::TooDeep
@@ -53,6 +53,10 @@ pub(super) fn depth(json: &str) -> Depth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn depth(json: &str) -> Depth {
+        super::depth(json, MAX_DEPTH)
+    }
 
     #[test]
     fn it_counts_brackets_but_not_those_in_strings() {

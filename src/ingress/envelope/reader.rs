@@ -1,10 +1,11 @@
-use super::check::{self, kind, shown, step, suggest};
+use super::check::{self, Attribute, kind, shown, step, suggest};
 use super::members::Pick;
 use super::{MAX_ID, Rules, compose};
 use crate::ids::Generation;
 use crate::ingress::problem::ItemError;
-use crate::spool::NewEvent;
+use crate::spool::{DedupKey, NewEvent};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Errors told about one request.
@@ -16,7 +17,7 @@ const MAX_ACCOUNT: usize = 128;
 
 /// Reads one event after another and collects what is wrong with them.
 pub(super) struct Reader<'a> {
-    rules: &'a Rules<'a>,
+    pub(super) rules: &'a Rules<'a>,
     /// The time of acceptance as a JSON string, once needed.
     stamp: Option<String>,
     /// What is wrong so far,
@@ -26,12 +27,28 @@ pub(super) struct Reader<'a> {
     index: usize,
 }
 
+/// An event in which nothing is wrong.
+pub(super) struct Checked<'a> {
+    pub(super) event: Arc<str>,
+    pub(super) product: Arc<str>,
+    pub(super) account: Option<Arc<str>>,
+    /// A JSON string; none: the time of acceptance.
+    pub(super) timestamp: Option<&'a str>,
+    /// A JSON object, as it was written.
+    pub(super) data: &'a str,
+    pub(super) message_id: Arc<str>,
+    pub(super) has_details: bool,
+    pub(super) dedup: Option<DedupKey>,
+    /// Its own, where it has one; else the request's counts.
+    pub(super) traceparent: Option<Arc<str>>,
+}
+
 impl<'a> Reader<'a> {
     pub(super) const fn new(rules: &'a Rules<'a>) -> Self {
         Self { rules, stamp: None, errors: Vec::new(), more: 0, index: 0 }
     }
 
-    fn wrong(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+    pub(super) fn wrong(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         if self.errors.len() < MAX_ERRORS {
             let error = ItemError { index: self.index, pointer: pointer.into(), detail: detail.into() };
             self.errors.push(error);
@@ -40,10 +57,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One element of an array; none: it has errors.
-    pub(super) fn element(&mut self, raw: &str) -> Option<NewEvent> {
+    /// How much is wrong so far.
+    pub(super) fn wrongs(&self) -> usize {
+        self.errors.len() + self.more
+    }
+
+    /// One element of an array, an event of ours or a CloudEvent; none: it has errors.
+    pub(super) fn element(&mut self, raw: &str, cloud: bool) -> Option<NewEvent> {
         let event = if raw.starts_with('{') {
-            self.object(raw).unwrap_or_else(|error| {
+            let event = if cloud { self.cloud(raw) } else { self.object(raw) };
+            event.unwrap_or_else(|error| {
                 self.wrong("", format!("cannot be read: {error}."));
                 None
             })
@@ -59,7 +82,7 @@ impl<'a> Reader<'a> {
     pub(super) fn object(&mut self, json: &str) -> Result<Option<NewEvent>, serde_json::Error> {
         const NAMES: [&str; 6] = ["id", "event", "product", "account", "timestamp", "data"];
         let members = Pick { names: NAMES, closed: true }.read(json)?;
-        let before = self.errors.len() + self.more;
+        let before = self.wrongs();
         for name in members.repeated {
             self.wrong(step(name), "appears twice: keep one.");
         }
@@ -74,21 +97,12 @@ impl<'a> Reader<'a> {
             members.values.map(|value| value.map(RawValue::get));
         let catalogue = self.rules.catalogue;
         let id = self.own_id(id);
-        let event = self.name("event", event, &catalogue.events);
-        let product = self.name("product", product, &catalogue.products);
-        let account = self.account(account);
-        if let Some(raw) = timestamp {
-            match check::text(raw) {
-                Ok(text) if check::is_rfc3339(&text) => {}
-                Ok(text) => self.wrong(
-                    "/timestamp",
-                    format!("{} is not a date and time of RFC 3339. Write it like 2026-11-23T05:00:00Z, or leave it out.", shown(&text)),
-                ),
-                Err(why) => self.wrong("/timestamp", format!("{why}. Leave it out to have it stamped.")),
-            }
-        }
+        let event = self.name("event", event.map(check::text), &catalogue.events);
+        let product = self.name("product", product.map(check::text), &catalogue.products);
+        let account = self.account(account.map(check::text));
+        self.time("/timestamp", timestamp.map(check::text).as_ref());
         let checked = self.data(data);
-        if self.errors.len() + self.more > before {
+        if self.wrongs() > before {
             return Ok(None);
         }
         let (Some(event), Some(product), Some(data), Some((message_id, has_details))) =
@@ -100,20 +114,48 @@ impl<'a> Reader<'a> {
             let said = [Some(&*event), Some(&*product), account.as_deref(), timestamp, Some(data)];
             compose::dedup(self.rules.publisher, &id, said)
         });
-        let timestamp =
-            timestamp.unwrap_or_else(|| self.stamp.get_or_insert_with(|| stamp(self.rules.accepted_ms)));
-        Ok(Some(NewEvent {
-            body: compose::body(&event, timestamp, data, has_details),
+        Ok(Some(self.event(Checked {
             event,
             product,
             account,
+            timestamp,
+            data,
             message_id,
-            traceparent: self.rules.traceparent.cloned(),
+            has_details,
             dedup,
+            traceparent: None,
+        })))
+    }
+
+    /// What may be submitted of an event in which nothing is wrong.
+    pub(super) fn event(&mut self, checked: Checked<'_>) -> NewEvent {
+        let rules = self.rules;
+        let timestamp =
+            checked.timestamp.unwrap_or_else(|| self.stamp.get_or_insert_with(|| stamp(rules.accepted_ms)));
+        NewEvent {
+            body: compose::body(&checked.event, timestamp, checked.data, checked.has_details),
+            event: checked.event,
+            product: checked.product,
+            account: checked.account,
+            message_id: checked.message_id,
+            traceparent: checked.traceparent.or_else(|| rules.traceparent.cloned()),
+            dedup: checked.dedup,
             targets: Vec::new(),
             generation: Generation::default(),
-            accepted_ms: self.rules.accepted_ms,
-        }))
+            accepted_ms: rules.accepted_ms,
+        }
+    }
+
+    /// Whether a timestamp, where there is one, is a date and time.
+    pub(super) fn time(&mut self, pointer: &str, text: Option<&Result<Cow<'_, str>, String>>) {
+        match text {
+            Some(Ok(text)) if !check::is_rfc3339(text) => self.wrong(
+                pointer,
+                format!("{} is not a date and time of RFC 3339. Write it like 2026-11-23T05:00:00Z, or leave it out.", shown(text)),
+            ),
+            Some(Err(why)) => self.wrong(pointer, format!("{why}. Leave it out to have it stamped.")),
+            _ => {}
+        }
     }
 
     /// The publisher's own id: of the event, or of the request's head.
@@ -137,14 +179,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A name of the catalogue, as the catalogue's own copy.
-    fn name(&mut self, member: &str, raw: Option<&str>, known: &[Arc<str>]) -> Option<Arc<str>> {
+    pub(super) fn name(&mut self, member: &str, text: Attribute<'_>, known: &[Arc<str>]) -> Option<Arc<str>> {
         let names = known.iter().map(AsRef::as_ref);
-        let Some(raw) = raw else {
+        let Some(text) = text else {
             let hint = suggest("", names);
             self.wrong(step(member), format!("is missing. {hint}"));
             return None;
         };
-        match check::text(raw) {
+        match text {
             Ok(text) => {
                 let found = known.iter().find(|name| ***name == *text);
                 if found.is_none() {
@@ -161,9 +203,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn account(&mut self, raw: Option<&str>) -> Option<Arc<str>> {
+    pub(super) fn account(&mut self, text: Attribute<'_>) -> Option<Arc<str>> {
         let allowed = self.rules.accounts;
-        let Some(raw) = raw else {
+        let Some(text) = text else {
             if self.rules.catalogue.accounts_required {
                 self.wrong("/account", "is missing: every event here names the account it belongs to.");
             } else if !allowed.is_empty() {
@@ -172,7 +214,7 @@ impl<'a> Reader<'a> {
             }
             return None;
         };
-        let text = match check::text(raw) {
+        let text = match text {
             Ok(text) => text,
             Err(why) => {
                 self.wrong("/account", format!("{why}. Leave it out where an event belongs to no account."));
@@ -202,7 +244,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The message id, and whether there are details; none: something is wrong.
-    fn data(&mut self, raw: Option<&str>) -> Option<(Arc<str>, bool)> {
+    pub(super) fn data(&mut self, raw: Option<&str>) -> Option<(Arc<str>, bool)> {
         let Some(raw) = raw else {
             self.wrong("/data", "is missing: it holds message_id, status and details.");
             return None;

@@ -13,7 +13,7 @@ fn rules(catalogue: &Catalogue) -> Rules<'_> {
 }
 
 fn read(json: &str) -> Result<Parsed, Problem> {
-    parse(json.as_bytes(), &rules(&Catalogue::default()))
+    parse(json.as_bytes(), Form::Plain, &rules(&Catalogue::default()))
 }
 
 fn body(json: &str) -> String {
@@ -108,7 +108,7 @@ fn what_is_not_json_is_told_from_what_is_no_event() {
         let problem = read(bad).expect_err(bad);
         assert_eq!(problem.kind, Kind::NotJson, "{}: {}", &bad[..bad.len().min(60)], problem.detail);
     }
-    let latin = parse(b"{\"event\":\"\xe9\"}", &rules(&Catalogue::default())).unwrap_err();
+    let latin = parse(b"{\"event\":\"\xe9\"}", Form::Plain, &rules(&Catalogue::default())).unwrap_err();
     assert_eq!(latin.kind, Kind::NotJson);
     assert!(latin.detail.contains("byte 10"), "{}", latin.detail);
 }
@@ -220,7 +220,7 @@ fn the_publishers_own_id_makes_a_repeat_recognisable() {
     let catalogue = Catalogue::default();
     let key = |json: &str, publisher: &str, header: Option<&str>| {
         let rules = Rules { publisher, key: header, ..rules(&catalogue) };
-        parse(json.as_bytes(), &rules).map(|parsed| parsed.events[0].dedup)
+        parse(json.as_bytes(), Form::Plain, &rules).map(|parsed| parsed.events[0].dedup)
     };
     let plain = with_data(r#"{"message_id":"m","status":"s"}"#);
     let named = plain.replacen('{', r#"{"id":"n1","#, 1);
@@ -243,19 +243,19 @@ fn accounts_are_required_and_restricted_where_that_is_configured() {
     let plain = with_data(r#"{"message_id":"m","status":"s"}"#);
     let of = |account: &str| plain.replacen('{', &format!(r#"{{"account":"{account}","#), 1);
     let at = |result: Result<Parsed, Problem>| result.map(|_| ()).map_err(|p| p.errors[0].pointer.clone());
-    assert_eq!(at(parse(plain.as_bytes(), &rules(&required))), Err("/account".to_owned()));
-    assert_eq!(at(parse(of("acme").as_bytes(), &rules(&required))), Ok(()));
+    assert_eq!(at(parse(plain.as_bytes(), Form::Plain, &rules(&required))), Err("/account".to_owned()));
+    assert_eq!(at(parse(of("acme").as_bytes(), Form::Plain, &rules(&required))), Ok(()));
     let (catalogue, own) = (Catalogue::default(), [Arc::from("acme")]);
     let restricted = Rules { accounts: &own, ..rules(&catalogue) };
-    assert_eq!(at(parse(of("acme").as_bytes(), &restricted)), Ok(()));
-    assert_eq!(at(parse(of("umbrella").as_bytes(), &restricted)), Err("/account".to_owned()));
-    assert_eq!(at(parse(plain.as_bytes(), &restricted)), Err("/account".to_owned()));
+    assert_eq!(at(parse(of("acme").as_bytes(), Form::Plain, &restricted)), Ok(()));
+    assert_eq!(at(parse(of("umbrella").as_bytes(), Form::Plain, &restricted)), Err("/account".to_owned()));
+    assert_eq!(at(parse(plain.as_bytes(), Form::Plain, &restricted)), Err("/account".to_owned()));
 }
 
 proptest::proptest! {
     #[test]
     fn no_bytes_whatever_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
-        let _ = parse(&bytes, &rules(&Catalogue::default()));
+        let _ = parse(&bytes, Form::Plain, &rules(&Catalogue::default()));
     }
 
     #[test]
@@ -263,7 +263,7 @@ proptest::proptest! {
         let mut bytes = with_data(r#"{"message_id":"m\u0041","status":"s","details":{"a":[1.10,{}]}}"#).into_bytes();
         let at = at % bytes.len();
         bytes[at] = byte;
-        let _ = parse(&bytes, &rules(&Catalogue::default()));
-        let _ = parse(&bytes[..at], &rules(&Catalogue::default()));
+        let _ = parse(&bytes, Form::Plain, &rules(&Catalogue::default()));
+        let _ = parse(&bytes[..at], Form::Plain, &rules(&Catalogue::default()));
     }
 }

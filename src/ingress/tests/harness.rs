@@ -86,7 +86,7 @@ pub(super) fn config(publishers: Vec<Publisher>) -> DaemonConfig {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     DaemonConfig {
         ingress: IngressConfig { publishers, max_body: 4096, max_batch: 10, ..IngressConfig::at(nowhere) },
-        admin: AdminConfig { listen: nowhere, logins: Vec::new() },
+        admin: AdminConfig::at(nowhere),
         spool: SpoolConfig::at("data".into()),
         catalogue: Catalogue::default(),
         network: NetworkPolicy::default(),

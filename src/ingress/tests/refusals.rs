@@ -90,7 +90,7 @@ async fn only_plain_json_is_taken() {
         ("", 415),
         ("Content-Type: application/json; charset=latin1\r\n", 415),
         ("Content-Type: text/json\r\n", 415),
-        ("Content-Type: application/cloudevents+json\r\n", 415),
+        ("Content-Type: application/cloudevents+json\r\n", 422),
         ("Content-Type: application/json\r\nContent-Type: application/json\r\n", 415),
         ("Content-Type: application/json\r\nContent-Encoding: gzip\r\n", 415),
         ("Content-Type: application/json\r\nContent-Encoding: identity, br\r\n", 415),

@@ -174,4 +174,12 @@ fn an_allowed_translation_prefix_does_not_allow_the_private_address_inside() {
     // Teredo: client 127.0.0.1, every bit turned over.
     assert!(judged("2001:0:808:808::80ff:fffe", &["2001::/32"]).is_err());
     assert_eq!(judged("2001:0:808:808::f7f7:f7f7", &["2001::/32"]), Ok(()));
+    assert!(judged("::ffff:0:10.0.0.1", &["::ffff:0:0:0/96"]).is_err());
+    assert_eq!(judged("::ffff:0:8.8.8.8", &["::ffff:0:0:0/96"]), Ok(()));
+    for private in ["64:ff9b:1::a00:1", "64:ff9b:1:fffe::a9fe:a9fe", "64:ff9b:1:a9fe:a9:fe00::"] {
+        assert!(judged(private, &["64:ff9b:1::/48"]).is_err(), "{private}");
+    }
+    for public in ["64:ff9b:1::808:808", "64:ff9b:1:808:8:800::"] {
+        assert_eq!(judged(public, &["64:ff9b:1::/48"]), Ok(()), "{public}");
+    }
 }

@@ -28,6 +28,8 @@ struct Recorder {
     dialled: Mutex<Vec<SocketAddr>>,
     refuse: Vec<SocketAddr>,
     hang: Vec<SocketAddr>,
+    /// Addresses of this machine.
+    local: Vec<IpAddr>,
     elsewhere: bool,
 }
 
@@ -44,6 +46,10 @@ impl Dial for Recorder {
         let peer = if self.elsewhere { "127.0.0.1:80".parse().unwrap() } else { address };
         let (connection, _) = tokio::io::duplex(64);
         Ok(Dialed { connection: Box::new(connection), peer, local: "192.0.2.1:50000".parse().unwrap() })
+    }
+
+    fn is_local(&self, address: IpAddr) -> bool {
+        self.local.contains(&address)
     }
 }
 
@@ -236,15 +242,73 @@ async fn no_spelling_of_a_refused_address_is_ever_dialled() {
     }
 }
 
+/// One name as URLs may spell it, and the form that is looked up.
+const SPELLED: [(&str, &str); 14] = [
+    ("https://hooks.example/in", "hooks.example"),
+    ("http://hooks.example/in", "hooks.example"),
+    ("https://hooks.example:8443/", "hooks.example"),
+    ("HTTPS://HOOKS.EXAMPLE/", "hooks.example"),
+    ("https://hooks.example.:443/", "hooks.example."),
+    ("https://%68ooks.example/?to=8.8.8.8", "hooks.example"),
+    ("https://ｈｏｏｋｓ.example/", "hooks.example"),
+    ("https://hooks。example/", "hooks.example"),
+    ("https://8.8.8.8.hooks.example/8.8.8.8", "8.8.8.8.hooks.example"),
+    ("https://bücher.example/", "xn--bcher-kva.example"),
+    ("https://xn--bcher-kva.example/", "xn--bcher-kva.example"),
+    ("https://a_b.hooks.example/", "a_b.hooks.example"),
+    ("https:\\\\hooks.example\\in", "hooks.example"),
+    ("https://\thooks.exa\nmple/", "hooks.example"),
+];
+
 #[tokio::test]
-async fn one_refused_address_among_those_of_a_name_refuses_the_name() {
-    for set in POISONED {
-        let (network, recorder) = network(&[("hooks.example", &[set])], NetworkPolicy::default());
-        let error = connect(&network, "https://hooks.example/in").await.expect_err("refused");
-        assert_eq!(error.kind, ConnectErrorKind::Blocked, "{set:?}: {error}");
-        assert!(error.message.starts_with("hooks.example has the address "), "{error}");
-        assert_eq!(*recorder.dialled.lock().unwrap(), [], "{set:?}");
+async fn one_refused_address_among_those_of_a_name_refuses_the_name_however_it_is_spelled() {
+    let mut cases = 0;
+    for (url, name) in SPELLED {
+        for set in POISONED {
+            let (network, recorder) = network(&[(name, &[set])], NetworkPolicy::default());
+            let error = connect(&network, url).await.expect_err("refused");
+            assert_eq!(error.kind, ConnectErrorKind::Blocked, "{url} {set:?}: {error}");
+            assert!(error.message.starts_with(&format!("{name} has the address ")), "{error}");
+            assert_eq!(*recorder.dialled.lock().unwrap(), [], "{url} {set:?}");
+            cases += 1;
+        }
+        // The same name with a public address is dialled: it was not the spelling that refused it.
+        let (network, recorder) = network(&[(name, &[&["8.8.8.8", "9.9.9.9"]])], NetworkPolicy::default());
+        connect(&network, url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        assert_eq!(recorder.dialled.lock().unwrap()[0].ip(), IpAddr::from([8, 8, 8, 8]), "{url}");
     }
+    assert!(cases >= 500, "{cases}");
+}
+
+#[tokio::test]
+async fn a_refused_address_refuses_at_every_place_of_a_long_answer() {
+    let public: Vec<String> = (0..40).map(|n| format!("9.9.{n}.1")).collect();
+    for place in 0..=public.len() {
+        let mut set: Vec<&str> = public.iter().map(String::as_str).collect();
+        set.insert(place, "10.0.0.1");
+        let names = HashMap::from([("hooks.example", vec![ips(&set)])]);
+        let (book, recorder) = (Book { names, ..Book::default() }, Arc::new(Recorder::default()));
+        let network =
+            Network::with_dial(NetworkPolicy::default(), Vec::new(), Arc::new(book), recorder.clone());
+        let error = connect(&network, "https://hooks.example/").await.unwrap_err();
+        assert_eq!(error.kind, ConnectErrorKind::Blocked, "{place}");
+        assert_eq!(*recorder.dialled.lock().unwrap(), [], "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_told_checked_addresses_only() {
+    let names: [(&str, &[&[&str]]); 2] =
+        [("good.example", &[&["8.8.8.8", "::ffff:9.9.9.9"]]), ("bad.example", &[&["8.8.8.8", "10.0.0.1"]])];
+    let (network, recorder) = network(&names, NetworkPolicy::default());
+    let connector = network.connector("acme");
+    let good = connector.addresses("good.example", 443, &Trail::default()).await.unwrap();
+    assert_eq!(good, ips(&["8.8.8.8", "9.9.9.9"]));
+    for host in ["bad.example", "127.0.0.1", "::ffff:7f00:1"] {
+        let error = connector.addresses(host, 443, &Trail::default()).await.unwrap_err();
+        assert_eq!(error.kind, ConnectErrorKind::Blocked, "{host}");
+    }
+    assert_eq!(*recorder.dialled.lock().unwrap(), []);
 }
 
 #[tokio::test]
@@ -279,16 +343,20 @@ async fn a_public_name_is_dialled_at_the_address_that_was_checked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_turns_private_is_refused_and_never_dialled_there() {
-    let sets: &[&[&str]] = &[&["8.8.8.8"], &["127.0.0.1"]];
-    let (network, recorder) = network(&[("flip.example", sets)], NetworkPolicy::default());
-    for round in 0..10 {
+async fn a_name_that_flips_with_every_query_is_never_dialled_where_it_is_refused() {
+    const QUERIES: usize = 10_000;
+    let bad: [&[&str]; 4] =
+        [&["127.0.0.1"], &["8.8.8.8", "169.254.169.254"], &["::ffff:10.0.0.1"], &["fd00::1"]];
+    let sets: Vec<&[&str]> = bad.into_iter().flat_map(|bad| [&["8.8.8.8"], bad]).collect();
+    let (network, recorder) = network(&[("flip.example", &sets)], NetworkPolicy::default());
+    for round in 0..QUERIES {
         let result = connect(&network, "https://flip.example/").await;
         assert_eq!(result.is_ok(), round % 2 == 0, "{round}: {result:?}");
         tokio::time::advance(Duration::from_secs(6)).await;
     }
     let dialled = recorder.dialled.lock().unwrap();
-    assert!(dialled.iter().all(|at| *at == "8.8.8.8:443".parse().unwrap()), "{dialled:?}");
+    assert_eq!(dialled.len(), QUERIES / 2);
+    assert!(dialled.iter().all(|at| *at == "8.8.8.8:443".parse().unwrap()));
 }
 
 #[tokio::test]
@@ -308,19 +376,26 @@ async fn an_allowed_range_opens_at_once_and_starts_a_new_epoch_once() {
 
 #[tokio::test]
 async fn the_daemon_never_sends_to_its_own_listeners() {
-    let (network, recorder) = network(&[], allow(&["0.0.0.0/0", "::/0"]));
+    let recorder = Recorder { local: ips(&["10.0.0.1", "fd00::1"]), ..Recorder::default() };
+    let (network, recorder) = with(&[], allow(&["0.0.0.0/0", "::/0"]), recorder);
     for url in [
         "http://127.0.0.1:8080/",
         "http://[::ffff:127.0.0.1]:8080/",
         "http://127.0.0.1:8081/",
+        "http://127.9.9.9:8081/",
         "http://[::1]:8081/",
+        "http://10.0.0.1:8081/",
+        "http://[::ffff:10.0.0.1]:8081/",
+        "http://[fd00::1]:8081/",
     ] {
         let error = connect(&network, url).await.expect_err(url);
         assert_eq!(error.kind, ConnectErrorKind::Blocked, "{url}");
         assert!(error.message.contains("this daemon itself"), "{error}");
     }
     assert_eq!(*recorder.dialled.lock().unwrap(), []);
-    connect(&network, "http://127.0.0.1:8082/").await.unwrap();
+    for url in ["http://127.0.0.1:8082/", "http://10.0.0.1:8080/", "http://10.0.0.2:8081/"] {
+        connect(&network, url).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -330,7 +405,10 @@ async fn a_listener_on_every_address_is_not_reached_over_the_address_of_this_mac
     let dialed = TcpDial.dial(SocketAddr::new([127, 0, 0, 1].into(), own.port())).await.unwrap();
     let book = Arc::new(Book::default());
     let network = Network::new(NetworkPolicy::default(), vec![own], book.clone());
-    assert!(network.is_own_connection(&dialed));
+    assert!(
+        network.is_own_connection(&dialed) && network.is_own(SocketAddr::from(([127, 0, 0, 1], own.port())))
+    );
+    assert!(TcpDial.is_local([127, 0, 0, 1].into()) && !TcpDial.is_local([8, 8, 8, 8].into()));
     let other = Network::new(NetworkPolicy::default(), vec!["0.0.0.0:1".parse().unwrap()], book);
     assert!(!other.is_own_connection(&dialed));
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// How many kinds of rows there are.
-pub(super) const SPACES: usize = 13;
+pub(super) const SPACES: usize = 14;
 
 /// What a layer says of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,10 @@ use fjall::Iter;
 use std::iter::Peekable;
 use std::ops::Bound;
 
-/// Rows looked at together; between two such parts the writer may have gone on.
+/// Rows looked at together, at most; between two such parts the writer may have gone on.
 const PART: usize = 512;
+/// Rows of the first part: many who ask want one row. Each part is twice as large as the one before.
+const FIRST: usize = 8;
 
 /// A row's key and content.
 pub(crate) type Row = (Key, Bytes);
@@ -19,13 +21,14 @@ pub(crate) struct Rows<'a> {
     space: u8,
     range: (Bound<Key>, Bound<Key>),
     back: bool,
+    most: usize,
     part: std::vec::IntoIter<Row>,
     over: bool,
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn new(store: &'a Store, space: u8, range: (Bound<Key>, Bound<Key>), back: bool) -> Self {
-        Self { store, space, range, back, part: Vec::new().into_iter(), over: false }
+        Self { store, space, range, back, most: FIRST, part: Vec::new().into_iter(), over: false }
     }
 
     fn next_part(&mut self) -> fjall::Result<()> {
@@ -33,8 +36,9 @@ impl<'a> Rows<'a> {
             self.over = true;
             return Ok(());
         }
-        let part = part(self.store, self.space, &self.range, self.back)?;
-        self.over = part.len() < PART;
+        let part = part(self.store, self.space, &self.range, self.back, self.most)?;
+        self.over = part.len() < self.most;
+        self.most = (self.most * 2).min(PART);
         if let Some((last, _)) = part.last() {
             let edge = Bound::Excluded(last.clone());
             if self.back {
@@ -82,10 +86,16 @@ fn is_empty(range: &(Bound<Key>, Bound<Key>)) -> bool {
 ///
 /// What a layer says is taken before what lies below it is looked at. Rows only ever move down, so that none is
 /// missed on the way.
-fn part(store: &Store, space: u8, range: &(Bound<Key>, Bound<Key>), back: bool) -> fjall::Result<Vec<Row>> {
+fn part(
+    store: &Store,
+    space: u8,
+    range: &(Bound<Key>, Bound<Key>),
+    back: bool,
+    most: usize,
+) -> fjall::Result<Vec<Row>> {
     let (active, frozen) = {
         let layers = lock(&store.shared.layers);
-        (said(&layers.active, space, range, back), layers.frozen.clone())
+        (said(&layers.active, space, range, back, most), layers.frozen.clone())
     };
     let Some(keyspace) = store.base.spaces.get(usize::from(space)) else { return Ok(Vec::new()) };
     let below = keyspace.range::<Key, _>(range.clone());
@@ -97,7 +107,7 @@ fn part(store: &Store, space: u8, range: &(Bound<Key>, Bound<Key>), back: bool) 
         back,
     };
     let mut rows = Vec::new();
-    while rows.len() < PART
+    while rows.len() < most
         && let Some((key, row)) = sources.next()?
     {
         rows.extend(row.map(|row| (key, row)));
@@ -108,7 +118,7 @@ fn part(store: &Store, space: u8, range: &(Bound<Key>, Bound<Key>), back: bool) 
 type Said = (Key, Option<Bytes>);
 
 /// What a layer says of a range, up to as many rows as a part has.
-fn said(layer: &Layer, space: u8, range: &(Bound<Key>, Bound<Key>), back: bool) -> Vec<Said> {
+fn said(layer: &Layer, space: u8, range: &(Bound<Key>, Bound<Key>), back: bool, most: usize) -> Vec<Said> {
     let Some(rows) = layer.rows(space) else { return Vec::new() };
     let rows = rows.range::<Key, _>(range.clone());
     let mut count = 0;
@@ -116,7 +126,7 @@ fn said(layer: &Layer, space: u8, range: &(Bound<Key>, Bound<Key>), back: bool) 
     let mut take = |(key, entry): (&Key, &Entry)| {
         said.push((key.clone(), entry.row.clone()));
         count += usize::from(entry.row.is_some());
-        count < PART
+        count < most
     };
     if back {
         let _all = rows.rev().all(&mut take);

@@ -72,7 +72,7 @@ async fn what_waits_and_what_is_parked_survive_a_kill() {
     let lease = rig.lease(A).await;
     let read = rig.all(&lease).await;
     rig.settle(&lease, read[0].event.seq, Ok(()));
-    rig.spool.park(&lease, parked(read[1].event.seq, "m1", 3));
+    rig.spool.park(&lease, parked(read[1].event.seq, "m1", 3), note(1));
     rig.written(&lease).await;
 
     let killed = rig.killed();
@@ -96,7 +96,7 @@ async fn an_older_lease_is_fenced_off() {
     let seq = rig.all(&old).await[0].event.seq;
     let new = rig.lease(A).await;
     rig.settle(&old, seq, Ok(()));
-    rig.spool.park(&old, parked(seq, "m1", 1));
+    rig.spool.park(&old, parked(seq, "m1", 1), note(1));
     rig.written(&old).await;
     assert_eq!(rig.counts(A).0, 1);
     assert!(matches!(rig.spool.read(&old, None, limit(1)).await, Err(SpoolError::Fenced)));

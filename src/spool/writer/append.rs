@@ -5,7 +5,7 @@ use crate::ids::{EndpointUid, EventId, Identity, MessageKey, Seq};
 use crate::spool::codec::{delivery_key, seq_key};
 use crate::spool::record::{DedupRow, DeliveryRow, RefsRow, encode_event, stored};
 use crate::spool::{
-    Accepted, Append, DedupKey, EndpointState, Lease, NewEvent, Refusal, SpoolError, Unwritten,
+    Accepted, Append, DedupKey, EndpointState, Lease, NewEvent, Refusal, SpoolError, StoredEvent, Unwritten,
 };
 use std::sync::Arc;
 
@@ -118,7 +118,13 @@ impl Writer {
         }
         let mut event = stored(new, seq, id);
         event.targets = deliveries;
-        let event = Arc::new(event);
+        self.enqueue(Arc::new(event), targets);
+        accepted
+    }
+
+    /// Stores a new event with a delivery for each target; these are sorted.
+    pub(super) fn enqueue(&mut self, event: Arc<StoredEvent>, targets: Vec<EndpointUid>) {
+        let seq = event.seq;
         let row = DeliveryRow {
             key: MessageKey::of(&event.message_id),
             length: u32::try_from(event.body.len()).unwrap_or(u32::MAX),
@@ -127,8 +133,8 @@ impl Writer {
         };
         let encoded = row.encode();
         self.create(|store| &store.events, &seq_key(seq), encode_event(&event));
-        if deliveries > 1 {
-            let refs = RefsRow { live: deliveries, dead: 0 };
+        if event.targets > 1 {
+            let refs = RefsRow { live: event.targets, dead: 0 };
             self.create(|store| &store.refs, &seq_key(seq), refs.encode());
         }
         for &target in &targets {
@@ -148,7 +154,6 @@ impl Writer {
         }
         self.totals.pending += u64::from(row.length);
         self.cache.insert_new(event, targets.into_iter().map(|target| (target, Some(row))).collect());
-        accepted
     }
 
     pub(super) fn acquire(&mut self, uid: EndpointUid, reply: Reply<Lease>) {

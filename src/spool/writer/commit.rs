@@ -13,12 +13,7 @@ impl Writer {
             return;
         }
         self.write_events();
-        if let Some(block) = self.cycle.block.take() {
-            self.totals.history_bytes += block.len() as u64;
-            let number = self.totals.next_block;
-            self.totals.next_block += 1;
-            self.create(|store| &store.history, &number.to_be_bytes(), block);
-        }
+        self.write_history();
         // A lease alone, or what an endpoint says of rows that are gone, changes nothing on disk.
         if !self.cycle.batch.is_empty() {
             let endpoints = std::mem::take(&mut self.cycle.endpoints);
@@ -118,8 +113,14 @@ impl Writer {
         for (reply, numbers) in cycle.numbers.drain(..) {
             let _ = reply.send(Ok(numbers));
         }
+        for (reply, amended) in cycle.amendments.drain(..) {
+            let _ = reply.send(Ok(amended));
+        }
         if !wakes.is_empty() {
             (self.listener)(SpoolEvent::Committed(Committed { wakes }));
+        }
+        for (endpoint, seqs) in std::mem::take(&mut cycle.erased) {
+            (self.listener)(SpoolEvent::Erased { endpoint, seqs });
         }
         for ((endpoint, reason), count) in std::mem::take(&mut cycle.died) {
             (self.listener)(SpoolEvent::Died { endpoint, reason, count });
@@ -193,6 +194,7 @@ impl Writer {
 /// The buffers of a finished commit, empty, for the next one.
 fn recycled(mut done: Cycle) -> Cycle {
     done.keys.clear();
+    done.amended.clear();
     done.events.clear();
     done.endpoints.clear();
     done.said.clear();

@@ -1,7 +1,7 @@
 //! Budgets and ages, looked at between commits, in slices so small that no commit waits long for one.
 
 use super::Writer;
-use crate::ids::{EndpointUid, Generation, Seq};
+use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{delivery_key, split_delivery_key, split_seq_key};
 use crate::spool::record::{DeadRow, DedupRow};
 use crate::spool::store::{Space, Store};
@@ -99,14 +99,7 @@ impl Writer {
     }
 
     fn end(&mut self, uid: EndpointUid, seq: Seq, reason: DeadReason, text: &'static str) {
-        let note = HistoryNote {
-            attempts: 0,
-            ended_ms: self.now_ms(),
-            took_us: 0,
-            status: None,
-            reason: Arc::from(text),
-            generation: Generation(0),
-        };
+        let note = HistoryNote { ended_ms: self.now_ms(), reason: Arc::from(text), ..HistoryNote::default() };
         if self.settle(uid, seq, Err(reason), &note) {
             *self.cycle.died.entry((uid, reason)).or_default() += 1;
         }
@@ -184,12 +177,14 @@ impl Writer {
             let newest = settled::newest_ms(&block).unwrap_or_default();
             let expired = u128::from(now.saturating_sub(newest)) >= keep;
             if !expired && self.totals.history_bytes <= self.config.history_bytes {
-                return false;
+                seen = 0;
+                break;
             }
             self.remove(|store| &store.history, &key);
             self.totals.history_bytes = self.totals.history_bytes.saturating_sub(block.len() as u64);
             self.floors[2] = split_seq_key(&key).unwrap_or(self.floors[2]);
         }
+        self.expire_index(self.floors[2]);
         seen == SLICE / 10
     }
 }

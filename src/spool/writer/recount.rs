@@ -4,6 +4,7 @@
 use super::Writer;
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{seq_key, split_delivery_key, split_seq_key};
+use crate::spool::index::Index;
 use crate::spool::record::{Counts, DeadRow, DeliveryRow, Totals};
 use crate::spool::store::{Space, Store};
 use std::collections::HashSet;
@@ -29,6 +30,9 @@ impl Writer {
         for row in store.all(&store.history) {
             self.totals.history_bytes += row?.1.len() as u64;
         }
+        for row in store.all(&store.history_index) {
+            self.totals.history_bytes += row?.1.len() as u64;
+        }
         let after = |space: &Space| -> fjall::Result<u64> {
             let last = store.range_back::<&[u8]>(space, ..).next().transpose()?;
             Ok(last.and_then(|(key, _)| split_seq_key(&key)).map_or(0, |last| last + 1))
@@ -44,6 +48,7 @@ impl Writer {
         for uid in uids {
             self.touch(uid);
         }
+        self.index = Index::after(self.totals.next_block);
         self.insert(|store| &store.meta, b"totals", self.totals.encode());
         Ok(())
     }

@@ -7,6 +7,7 @@
 use super::{Command, Cycle, Endpoint, RETRY, Writer};
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::folder::says_full;
+use crate::spool::index::Index;
 use crate::spool::record::{Counts, Totals, decode_endpoint};
 use crate::spool::store::Store;
 use crate::spool::{Refusal, SpoolError, SpoolEvent};
@@ -57,6 +58,7 @@ impl Writer {
             }
             self.endpoints.entry(uid).or_default().counts = counts;
         }
+        self.index = Index::after(self.totals.next_block);
         Ok(())
     }
 

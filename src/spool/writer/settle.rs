@@ -4,7 +4,7 @@ use super::Writer;
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{delivery_key, seq_key};
 use crate::spool::record::{DeadRow, DeliveryRow, RefsRow, decode_event};
-use crate::spool::{DeadReason, HistoryNote, Parked};
+use crate::spool::{DeadReason, HistoryNote, Parked, StoredEvent};
 use std::sync::Arc;
 
 impl Writer {
@@ -16,22 +16,9 @@ impl Writer {
         result: Result<(), DeadReason>,
         note: &HistoryNote,
     ) -> bool {
-        let Some(row) = self.live(uid, seq) else { return false };
+        let Some((row, event)) = self.take_off(uid, seq, result.is_err()) else { return false };
         let key = delivery_key(uid, seq);
-        self.drop_delivery(uid, seq, &row);
-        let Some(cached) = self.cache.get_mut(seq) else { return false };
-        cached.set_row(uid, None);
-        cached.refs.live = cached.refs.live.saturating_sub(1);
-        if result.is_err() {
-            cached.refs.dead += 1;
-        }
-        let unwanted = cached.refs.live == 0;
-        let event = Arc::clone(&cached.event);
-        self.touch_event(seq);
-        if unwanted {
-            self.totals.pending = self.totals.pending.saturating_sub(u64::from(row.length));
-        }
-        self.cycle.block.add(uid, &event, result, note);
+        self.cycle.block.settled(uid, &event, row.key, result, note);
         if let Err(reason) = result {
             let dead = DeadRow {
                 reason,
@@ -53,8 +40,42 @@ impl Writer {
         true
     }
 
-    pub(super) fn park(&mut self, uid: EndpointUid, parked: &Parked) {
+    /// Takes a delivery from what waits, unless it has ended already; its event stays for as long as somebody else
+    /// waits for it, or a dead letter keeps it.
+    pub(super) fn take_off(
+        &mut self,
+        uid: EndpointUid,
+        seq: Seq,
+        dies: bool,
+    ) -> Option<(DeliveryRow, Arc<StoredEvent>)> {
+        let row = self.live(uid, seq)?;
+        self.drop_delivery(uid, seq, &row);
+        let cached = self.cache.get_mut(seq)?;
+        cached.set_row(uid, None);
+        cached.refs.live = cached.refs.live.saturating_sub(1);
+        cached.refs.dead += u32::from(dies);
+        let unwanted = cached.refs.live == 0;
+        let event = Arc::clone(&cached.event);
+        self.touch_event(seq);
+        if unwanted {
+            self.totals.pending = self.totals.pending.saturating_sub(u64::from(row.length));
+        }
+        Some((row, event))
+    }
+
+    /// Notes an attempt of a delivery that has not ended.
+    pub(super) fn tried(&mut self, uid: EndpointUid, seq: Seq, note: &HistoryNote) {
+        if self.live(uid, seq).is_none() {
+            return;
+        }
+        if let Some(event) = self.cache.get_mut(seq).map(|cached| Arc::clone(&cached.event)) {
+            self.cycle.block.tried(uid, &event, note);
+        }
+    }
+
+    pub(super) fn park(&mut self, uid: EndpointUid, parked: &Parked, note: &HistoryNote) {
         let Some(mut row) = self.live(uid, parked.seq) else { return };
+        self.tried(uid, parked.seq, note);
         if row.parked.is_none() {
             let counts = &mut self.touch(uid).counts;
             counts.ready = counts.ready.saturating_sub(1);
@@ -92,7 +113,7 @@ impl Writer {
 
     /// Brings an event into the cache; false if it is not there or damaged. Without a row of `refs` it has one
     /// target, whose state the caller knows.
-    fn load_event(&mut self, seq: Seq, single: RefsRow) -> bool {
+    pub(super) fn load_event(&mut self, seq: Seq, single: RefsRow) -> bool {
         if self.cache.get_mut(seq).is_some() {
             return true;
         }

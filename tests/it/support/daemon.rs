@@ -22,11 +22,20 @@ const SEE: Duration = Duration::from_secs(30);
 pub(crate) struct Setup {
     config: String,
     endpoints: Vec<EndpointFile>,
+    more: More,
+    texts: Vec<(String, String)>,
+}
+
+/// What the process gets beside its files.
+#[derive(Debug, Default)]
+struct More {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 /// A daemon on loopback with a folder of its own, allowed to reach receivers on loopback.
 pub(crate) fn daemon() -> Setup {
-    Setup { config: String::new(), endpoints: Vec::new() }
+    Setup { config: String::new(), endpoints: Vec::new(), texts: Vec::new(), more: More::default() }
 }
 
 impl Setup {
@@ -37,11 +46,29 @@ impl Setup {
         self
     }
 
+    /// An endpoint file with this text.
+    pub(crate) fn file(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.texts.push((name.to_owned(), text.into()));
+        self
+    }
+
     /// Tables of the daemon's file, beside `[admin]` and `[network]`. `[ingress]` goes on where it has been opened:
     /// start with its keys, if any.
     pub(crate) fn config(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
         self.config.push('\n');
+        self
+    }
+
+    /// An argument of the command line, after those of every daemon.
+    pub(crate) fn arg(mut self, arg: &str) -> Self {
+        self.more.args.push(arg.to_owned());
+        self
+    }
+
+    /// A variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.more.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -58,7 +85,10 @@ impl Setup {
         for file in &self.endpoints {
             fs::write(endpoints.join(format!("{}.toml", file.name())), file.text()).expect("written");
         }
-        let mut daemon = Daemon { files: Writer::new(&endpoints), dir, running: None };
+        for (name, text) in &self.texts {
+            fs::write(endpoints.join(format!("{name}.toml")), text).expect("written");
+        }
+        let mut daemon = Daemon { files: Writer::new(&endpoints), dir, running: None, more: self.more };
         daemon.start().await;
         daemon
     }
@@ -88,6 +118,7 @@ struct Running {
 pub(crate) struct Daemon {
     dir: TempDir,
     running: Option<Running>,
+    more: More,
     /// Writes endpoint files.
     pub(crate) files: Writer,
 }
@@ -103,6 +134,8 @@ impl Daemon {
             .arg(self.dir.path().join("postrider.toml"))
             .arg("--ready-file")
             .arg(&ready_file)
+            .args(&self.more.args)
+            .envs(self.more.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(self.output("stdout"))
             .stderr(self.output("stderr"))
@@ -168,9 +201,35 @@ impl Daemon {
         Metrics::parse(&answer.text())
     }
 
+    /// What `/api/v1/status` says of an endpoint.
+    pub(crate) async fn endpoint_status(&mut self, name: &str) -> serde_json::Value {
+        let status = self.running().admin.get("/api/v1/status").await.expect("an answer").json();
+        let all = status["endpoints"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|endpoint| endpoint["name"] == name).unwrap_or_default()
+    }
+
     /// Looks at the metrics until they are so.
     pub(crate) async fn wait_until(&mut self, what: &str, so: impl Fn(&Metrics) -> bool) {
         until(SEE, what, async || so(&self.metrics().await)).await;
+    }
+
+    /// Asks the admin listener; a body is JSON.
+    pub(crate) async fn admin(&mut self, method: http::Method, path: &str, body: &str) -> Answer {
+        let headers = if body.is_empty() { &[][..] } else { &[("content-type", "application/json")][..] };
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        self.running().admin.request(method, path, headers, body).await.expect("an answer")
+    }
+
+    /// Runs a command against the admin listener: its exit code, and what it printed.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (i32, String) {
+        let admin = self.running.as_ref().expect("it is running").ready.admin;
+        let output = Command::new(binary())
+            .args(arguments)
+            .args(["--admin", &format!("http://{admin}")])
+            .stdin(Stdio::null())
+            .output()
+            .expect("it ran");
+        (output.status.code().expect("a code"), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Has it read its files again, and returns what came of it.
@@ -204,6 +263,40 @@ impl Daemon {
         self.running.as_ref().expect("it is running").ready.ingress
     }
 
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.running.as_ref().expect("it is running").ready.admin
+    }
+
+    /// Asks the admin listener.
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.running().admin.get(path).await.expect("an answer")
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("its descriptors").count()
+    }
+
+    /// The memory it holds, in MiB.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        self.status_mib("VmRSS:")
+    }
+
+    /// The processor time it has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("its times");
+        let after = stat.rsplit(')').next().expect("a name in brackets");
+        let ticks = |at: usize| after.split_whitespace().nth(at).and_then(|n| n.parse::<u64>().ok());
+        // Fields 14 and 15 of proc(5), in hundredths of a second.
+        Duration::from_millis((ticks(11).expect("utime") + ticks(12).expect("stime")) * 10)
+    }
+
+    /// Everything it said.
+    pub(crate) fn said(&self) -> String {
+        let of = |name| fs::read(self.dir.path().join(name)).unwrap_or_default();
+        [of("stdout"), of("stderr")].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         self.running.as_ref().expect("it is running").ready.pid
     }
@@ -218,8 +311,12 @@ impl Daemon {
 
     /// The most memory it has held, in MiB.
     pub(crate) fn peak_mib(&self) -> u64 {
+        self.status_mib("VmHWM:")
+    }
+
+    fn status_mib(&self, key: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("in its status");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
     }
 

@@ -169,6 +169,9 @@ impl State {
         match reply {
             Reply::Status(status, headers) => {
                 *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
+                if status == 200 {
+                    *response.body_mut() = Full::new(Bytes::from_static(b"taken"));
+                }
                 for (name, value) in headers {
                     let name = http::HeaderName::try_from(name).expect("a name");
                     response.headers_mut().insert(name, value.parse().expect("a value"));

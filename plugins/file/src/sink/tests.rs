@@ -124,3 +124,28 @@ fn settings_are_checked_without_touching_a_file() {
     let errors = FileSinkFactory.check(&Table::from([("pat".into(), Value::Integer(1))])).err().unwrap();
     assert_eq!(errors.len(), 2);
 }
+
+struct InFolder(tempfile::TempDir);
+
+#[postrider_sink::async_trait]
+impl postrider_sink::testkit::Subject for InFolder {
+    async fn settings(&self, behaviour: postrider_sink::testkit::Behaviour) -> Option<Table> {
+        let path = Value::String(self.0.path().join("events.jsonl").to_str()?.to_owned());
+        (behaviour == postrider_sink::testkit::Behaviour::Takes).then(|| Table::from([("path".into(), path)]))
+    }
+
+    async fn arrived(&self) -> Option<Vec<String>> {
+        let text = std::fs::read_to_string(self.0.path().join("events.jsonl")).ok()?;
+        let id = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["id"].as_str().unwrap().to_owned()
+        };
+        Some(text.lines().map(id).collect())
+    }
+}
+
+#[tokio::test]
+async fn the_sink_conforms() {
+    let subject = InFolder(tempfile::tempdir().unwrap());
+    postrider_sink::testkit::conform(&FileSinkFactory, &subject).await.assert();
+}

@@ -1,6 +1,9 @@
 use super::kit::*;
 use postrider_sink::{ConnectErrorKind, FailureClass, Outcome, Verdict, Wait};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 const NO_WAIT: Wait = Wait::None;
 
@@ -239,4 +242,29 @@ async fn a_failed_connect_keeps_its_step() {
     }
     let blocked = Rig::new(Way::Fails(ConnectErrorKind::Blocked)).await.deliver().await;
     assert_eq!(blocked.verdict, Verdict::Blocked);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_while_a_large_body_is_still_being_sent_counts() {
+    let answer = "HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    for closes in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        tasks.spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 20]).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if !closes {
+                std::future::pending::<()>().await;
+            }
+        });
+        let rig = Rig::new(Way::Tcp(address)).await;
+        let mut delivery = delivery();
+        delivery.body = vec![b'x'; 16 << 20].into();
+        let outcome = rig.deliver_this(&delivery).await;
+        // Where the receiver closes with our bytes unread, the system may drop its answer: the connection broke.
+        let broke = closes && outcome.verdict == Outcome::failed(FailureClass::Connect, "").verdict;
+        assert!(broke || outcome.verdict == http(false, NO_WAIT), "{closes}: {outcome:?}");
+    }
 }

@@ -5,7 +5,7 @@ use postrider_sink::{
     Clock, ConnectError, ConnectErrorKind, Connection, Connector, Delivery, HostContext, Outcome, Secret,
     Sink, SinkFactory, Table, Trail, Value, async_trait,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -71,6 +71,13 @@ impl Connector for TestConnector {
         }
     }
 
+    async fn addresses(&self, host: &str, _port: u16, _trail: &Trail) -> Result<Vec<IpAddr>, ConnectError> {
+        match &self.way {
+            Way::Fails(kind) => Err(ConnectError { kind: *kind, message: format!("no way to {host}") }),
+            _ => Ok(vec![[192, 0, 2, 7].into()]),
+        }
+    }
+
     fn policy_epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst)
     }
@@ -97,21 +104,42 @@ pub(crate) fn settings(url: &str) -> Table {
     table([("url", text(url)), ("auth", Value::Table(table([("basic", basic)])))])
 }
 
+/// An HTTP sink keeps no task running.
+struct NoHost;
+
+impl postrider_sink::Host for NoHost {
+    fn spawn(&self, _task: postrider_sink::Task) {
+        panic!("the sink was not meant to run a task");
+    }
+
+    fn up(&self, _kind: &str) {}
+
+    fn down(&self, _kind: &str, _reason: &str) {}
+}
+
+impl TestConnector {
+    pub(crate) fn new(way: Way) -> Self {
+        Self { way, connections: AtomicUsize::new(0), epoch: AtomicU64::new(0) }
+    }
+}
+
 impl Rig {
     pub(crate) async fn new(way: Way) -> Self {
         Self::of(&HttpSinkFactory::new(), &settings("http://hooks.example/in?key=1"), way).await
     }
 
     pub(crate) async fn of(factory: &HttpSinkFactory, settings: &Table, way: Way) -> Self {
-        let connector =
-            Arc::new(TestConnector { way, connections: AtomicUsize::new(0), epoch: AtomicU64::new(0) });
+        let connector = Arc::new(TestConnector::new(way));
         let host = HostContext {
             endpoint: "acme".into(),
             user_agent: "postrider/0.1.0".into(),
             connector: connector.clone(),
             clock: Arc::new(FixedClock),
+            folder: std::path::Path::new(".").into(),
             connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(15),
             concurrency: 4,
+            host: Arc::new(NoHost),
         };
         let sink = factory.check(settings).unwrap().build(&host).await.unwrap();
         Self { sink, connector }

@@ -199,7 +199,10 @@ fn every_error_is_reported_at_once_and_unknown_keys_get_a_suggestion() {
     let errors = errors(&settings);
     let shown: Vec<_> = errors.iter().map(|error| error.path.to_string()).collect();
     assert_eq!(shown, ["url", "auth", "auth.basics", "headers.host", "uri"]);
-    assert_eq!(errors[4].help.as_deref(), Some("Did you mean \"url\"? Allowed: auth, headers, url."));
+    assert_eq!(
+        errors[4].help.as_deref(),
+        Some("Did you mean \"url\"? Allowed: auth, headers, proxy, signing, tls, url.")
+    );
 }
 
 #[test]

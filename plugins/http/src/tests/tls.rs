@@ -1,8 +1,12 @@
 use super::kit::*;
 use crate::{HttpSinkFactory, RootCertStore};
-use postrider_sink::{FailureClass, Outcome, Verdict};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use postrider_sink::{FailureClass, Outcome, Secret, SinkFactory, Table, Value, Verdict};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    date_time_ymd,
+};
 use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,12 +38,32 @@ async fn receiver(
     params.not_after = date_time_ymd(until, 1, 1);
     let certificate = params.signed_by(&key, authority).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let config =
+        server().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    serve(config).await
+}
+
+/// A receiver that asks for certificates of the same authority.
+async fn receiver_of_callers(authority: &CertifiedIssuer<'static, KeyPair>) -> (SocketAddr, JoinSet<()>) {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new([String::from("hooks.example")]).unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let builder = server().with_client_cert_verifier(verifier);
+    serve(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap()).await
+}
+
+fn server() -> rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier> {
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
+}
+
+async fn serve(config: ServerConfig) -> (SocketAddr, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut tasks: JoinSet<()> = JoinSet::new();
@@ -119,4 +143,95 @@ async fn a_receiver_without_tls_is_told_apart() {
     });
     let outcome = deliver(&HttpSinkFactory::new(), address).await;
     assert_tls(&outcome, "hooks.example does not answer with TLS on this port");
+}
+
+/// An endpoint over TLS, with these PEM texts under `tls`.
+fn over_tls<const N: usize>(files: [(&str, &str); N]) -> Table {
+    let mut settings = settings("https://hooks.example/in");
+    let files = files.map(|(key, pem)| (key, Value::Secret(Secret::new(pem.to_owned()))));
+    settings.insert("tls".into(), Value::Table(table(files)));
+    settings
+}
+
+/// A certificate for a caller and its key, in PEM form.
+fn caller(authority: &CertifiedIssuer<'static, KeyPair>) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    (params.signed_by(&key, authority).unwrap().pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn an_authority_of_the_endpoints_own_is_trusted_in_the_place_of_all_others() {
+    let (own, other) = (authority(), authority());
+    let (address, _tasks) = receiver(&own, "hooks.example", 4000).await;
+    // The factory's authorities would do for the one and not for the other.
+    for (trusted, ca, good) in [(&other, &own, true), (&own, &other, false)] {
+        let settings = over_tls([("ca", &ca.pem())]);
+        let rig = Rig::of(&trusting(trusted), &settings, Way::Tcp(address)).await;
+        let outcome = rig.deliver().await;
+        assert_eq!(outcome.verdict == Verdict::Delivered, good, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_a_server_that_asks() {
+    let (authority, stranger) = (authority(), authority());
+    let (address, _tasks) = receiver_of_callers(&authority).await;
+    let ca = authority.pem();
+    let (cert, key) = caller(&authority);
+    let settings = over_tls([("ca", &ca), ("client_cert", &cert), ("client_key", &key)]);
+    let rig = Rig::of(&HttpSinkFactory::new(), &settings, Way::Tcp(address)).await;
+    assert_eq!(rig.deliver().await.verdict, Verdict::Delivered);
+    let (cert, key) = caller(&stranger);
+    let strange = over_tls([("ca", &ca), ("client_cert", &cert), ("client_key", &key)]);
+    for settings in [over_tls([("ca", &ca)]), strange] {
+        let outcome = Rig::of(&HttpSinkFactory::new(), &settings, Way::Tcp(address)).await.deliver().await;
+        assert!(matches!(outcome.verdict, Verdict::Failed { class: FailureClass::Tls, .. }), "{outcome:?}");
+        assert!(outcome.reason.starts_with("hooks.example ended the TLS handshake: "), "{outcome:?}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_used_for_tls_are_refused_without_being_shown() {
+    let authority = authority();
+    let ((cert, key), (_, other)) = (caller(&authority), caller(&authority));
+    let check = |settings: &Table| HttpSinkFactory::new().check(settings).err().unwrap_or_default();
+    assert_eq!(check(&over_tls([("client_cert", &cert), ("client_key", &key)])), []);
+    let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let cut = cert.replacen('A', "B", 5);
+    for (files, reason) in [
+        ([("ca", "canary"), ("ca", "canary")], "tls.ca: no certificate can be read from it"),
+        ([("ca", &key), ("ca", &key)], "tls.ca: no certificate can be read from it"),
+        (
+            [("client_cert", &cert), ("client_key", &other)],
+            "tls.client_key: it is not the key of client_cert",
+        ),
+        (
+            [("client_cert", &cert), ("client_key", &cert)],
+            "tls.client_key: no private key can be read from it",
+        ),
+        (
+            [("client_cert", &cert), ("client_key", &encrypted)],
+            "tls.client_key: no private key can be read from it",
+        ),
+        (
+            [("client_cert", &key), ("client_key", &key)],
+            "tls.client_cert: no certificate can be read from it",
+        ),
+        (
+            [("client_cert", &cert), ("client_cert", &cert)],
+            "tls.client_cert: client_key is missing beside it",
+        ),
+        ([("client_key", &key), ("client_key", &key)], "tls.client_key: client_cert is missing beside it"),
+    ] {
+        let errors = check(&over_tls(files));
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].to_string(), reason);
+        assert!(!format!("{errors:?}").contains("canary") && !format!("{errors:?}").contains(&key[40..60]));
+    }
+    assert_eq!(check(&over_tls([("client_cert", &cut), ("client_key", &key)])).len(), 1);
+    let mut plain = over_tls([("ca", &authority.pem())]);
+    plain.insert("url".into(), text("http://hooks.example/"));
+    assert_eq!(check(&plain)[0].to_string(), "tls: the URL is not https");
 }

@@ -1,0 +1,272 @@
+//! *Dead letters*: what will not be tried again by itself, why, and the ways back.
+
+use super::deliveries::SPANS;
+use super::parts::{self, Tone, at_text, badge, choice, link, number, segment, title};
+use super::words;
+use crate::admin::{DeadLetterPage, DeliveryFilter, DeliverySummary, ReplayJob, ReplayState};
+use crate::metrics::names::DELIVERY_RESULTS;
+use maud::{Markup, html};
+
+/// What the list is narrowed to, as it stands in the address or in a form.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    pub(super) endpoint: String,
+    pub(super) reason: String,
+    pub(super) event: String,
+    pub(super) product: String,
+    pub(super) since: String,
+    pub(super) message_id: String,
+    pub(super) cursor: String,
+    /// What is being asked about: `replay` or `delete`.
+    pub(super) ask: String,
+    pub(super) done: String,
+}
+
+impl Wanted {
+    /// As the API understands it.
+    pub(super) fn filter(&self) -> DeliveryFilter {
+        let some = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
+        DeliveryFilter {
+            endpoint: some(&self.endpoint),
+            reason: some(&self.reason),
+            event: some(&self.event),
+            product: some(&self.product),
+            message_id: some(&self.message_id),
+            since: some(&self.since),
+            ..DeliveryFilter::default()
+        }
+    }
+
+    fn pairs(&self) -> [(&'static str, &str); 6] {
+        [
+            ("endpoint", &self.endpoint),
+            ("reason", &self.reason),
+            ("event", &self.event),
+            ("product", &self.product),
+            ("since", &self.since),
+            ("message_id", &self.message_id),
+        ]
+    }
+
+    /// Its address with one thing more.
+    pub(super) fn link(&self, name: &str, value: &str) -> String {
+        let mut pairs = self.pairs().to_vec();
+        pairs.push((name, value));
+        link("/dead-letters", &pairs)
+    }
+
+    /// The filters as hidden fields of a form.
+    fn fields(&self) -> Markup {
+        html! { @for (name, value) in self.pairs() { @if !value.is_empty() { input type="hidden" name=(name) value=(value); } } }
+    }
+}
+
+/// Everything the screen shows.
+pub(super) struct DeadLetters<'a> {
+    pub(super) wanted: &'a Wanted,
+    pub(super) page: &'a Result<DeadLetterPage, String>,
+    /// Replays that are under way or ended lately.
+    pub(super) jobs: &'a [ReplayJob],
+    pub(super) endpoints: &'a [String],
+    pub(super) events: &'a [String],
+    pub(super) products: &'a [String],
+    /// Where the endpoint that is asked for sends now.
+    pub(super) destination: Option<&'a str>,
+    pub(super) total: u64,
+    pub(super) failed: Option<&'a str>,
+}
+
+impl DeadLetters<'_> {
+    pub(super) fn draw(&self) -> Markup {
+        html! {
+            div.head {
+                h1 { "Dead letters" }
+                p.soft { "Deliveries that are not tried again by themselves. They are kept until their time is over." }
+            }
+            (super::list::done(&self.wanted.done))
+            @if let Some(text) = self.failed { (parts::note(Tone::Bad, true, &html! { p.grow { (text) } })) }
+            div.stack #jobs data-live { @for job in self.jobs { (progress(job)) } }
+            @if self.total > 0 || self.wanted.filter() != DeliveryFilter::default() { (self.filters()) }
+            @match self.wanted.ask.as_str() {
+                "replay" => (self.ask_replay()),
+                "delete" => (self.ask_delete()),
+                _ => {}
+            }
+            @match self.page {
+                Err(reason) => (parts::note(Tone::Bad, true, &html! { p.grow { (reason) } a.btn.slim href="/dead-letters" { "Clear filters" } })),
+                Ok(page) => (self.table(page)),
+            }
+        }
+    }
+
+    fn filters(&self) -> Markup {
+        let same =
+            |names: &[String]| names.iter().map(|name| (name.clone(), name.clone())).collect::<Vec<_>>();
+        let titled =
+            |names: &[String]| names.iter().map(|name| (name.clone(), title(name))).collect::<Vec<_>>();
+        let reasons: Vec<(String, String)> = DELIVERY_RESULTS
+            .iter()
+            .filter(|word| **word != "delivered")
+            .map(|word| ((*word).to_owned(), words::dead_reason(word).to_owned()))
+            .collect();
+        let spans = SPANS.map(|(value, words)| (value.to_owned(), words.to_owned()));
+        html! {
+            form.filters method="get" action="/dead-letters" role="search" aria-label="Dead letters" {
+                (choice("endpoint", "Endpoint", "All endpoints", &self.wanted.endpoint, &same(self.endpoints)))
+                (choice("reason", "Reason", "All reasons", &self.wanted.reason, &reasons))
+                (choice("since", "Time", "Any time", &self.wanted.since, &spans))
+                (choice("event", "Event", "All events", &self.wanted.event, &titled(self.events)))
+                (choice("product", "Product", "All products", &self.wanted.product, &titled(self.products)))
+                div.field.grow { label for="message_id" { "Message ID" } input #message_id type="search" name="message_id" value=(self.wanted.message_id) autocomplete="off" spellcheck="false"; }
+                button { "Filter" }
+                @if self.wanted.filter() != DeliveryFilter::default() { a.btn.plain href="/dead-letters" { "Clear filters" } }
+            }
+        }
+    }
+
+    fn how_many(&self) -> String {
+        let filtered = self.wanted.filter() != DeliveryFilter::default();
+        if filtered {
+            "all dead letters that match".to_owned()
+        } else {
+            format!("all {}", parts::counted(self.total, "dead letter", "dead letters"))
+        }
+    }
+
+    fn ask_replay(&self) -> Markup {
+        let place = match (self.destination, self.wanted.endpoint.as_str()) {
+            (Some(url), _) => {
+                html! { "They go to the current URL " span.mono.break { (url) } " with the current credentials." }
+            }
+            _ => html! { "Each goes to its endpoint's current URL with the current credentials." },
+        };
+        parts::note(
+            Tone::Rest,
+            false,
+            &html! {
+                h2 #ask tabindex="-1" { "Replay " (self.how_many()) "?" }
+                p.grow { (place) " Attempts and age start anew; receivers see the same webhook-id. Oldest first." }
+                form.row method="post" action="/dead-letters" {
+                    (self.wanted.fields())
+                    label for="rate" { "Rate" }
+                    input.rate #rate name="rate" value="50/s" size="8" autocomplete="off" aria-describedby="rate-hint";
+                    span.small.soft #rate-hint { "for example 50/s or 600/m" }
+                    button.go name="action" value="replay" { "Replay" }
+                    a.btn.plain href=(self.wanted.link("", "")) { "Cancel" }
+                }
+            },
+        )
+    }
+
+    fn ask_delete(&self) -> Markup {
+        parts::note(
+            Tone::Bad,
+            false,
+            &html! {
+                h2 { "Delete " (self.how_many()) "?" }
+                p.grow { "They cannot be replayed afterwards. Export them first if you may need them." }
+                form.row method="post" action="/dead-letters" {
+                    (self.wanted.fields())
+                    button.danger name="action" value="delete" { "Delete" }
+                    a.btn.plain href=(self.wanted.link("", "")) { "Keep them" }
+                }
+            },
+        )
+    }
+
+    fn table(&self, page: &DeadLetterPage) -> Markup {
+        if page.dead_letters.is_empty() && page.cursor.is_none() {
+            let filtered = self.wanted.filter() != DeliveryFilter::default();
+            return html! {
+                div.card #letters data-live {
+                    @if filtered { (parts::empty("No dead letter matches these filters", &html! { a.btn href="/dead-letters" { "Clear filters" } })) }
+                    @else { (parts::empty("No dead letters", &html! { p { "Everything was delivered or is still being tried. What is given up shows here, with its reason, ready to be replayed." } })) }
+                }
+            };
+        }
+        let mut export = self.wanted.pairs().to_vec();
+        export.retain(|(_, value)| !value.is_empty());
+        html! {
+            form.card #letters method="post" action="/dead-letters" data-live {
+                (self.wanted.fields())
+                div.section.flat {
+                    div.row {
+                        button.slim name="action" value="selected" { "Replay selected" }
+                        button.slim name="action" value="delete-selected" { "Delete selected" }
+                        span.end.row {
+                            a.btn.slim href=(self.wanted.link("ask", "replay")) { "Replay all…" }
+                            a.btn.slim href=(link("/api/v1/dead-letters/export", &export)) download { "Export NDJSON" }
+                            a.btn.slim.danger href=(self.wanted.link("ask", "delete")) { "Delete all…" }
+                        }
+                    }
+                }
+                table role="table" {
+                    caption.hidden { "Dead letters, newest first" }
+                    thead role="rowgroup" { tr role="row" {
+                        th role="columnheader" scope="col" { label { span.hidden { "Select all on this page" } input type="checkbox" data-all hidden; } }
+                        @for head in ["Dead since", "Reason", "Endpoint", "Event", "Attempts", "Last answer"] { th role="columnheader" scope="col" { (head) } }
+                    } }
+                    tbody role="rowgroup" { @for row in &page.dead_letters { (letter(row)) } }
+                }
+                @if page.cursor.is_some() || !self.wanted.cursor.is_empty() {
+                    nav.pager aria-label="Pages" {
+                        @if !self.wanted.cursor.is_empty() { a.btn.slim href=(self.wanted.link("", "")) { "Newest" } }
+                        @if let Some(cursor) = &page.cursor { a.btn.slim href=(self.wanted.link("cursor", cursor)) { "Older" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn letter(row: &DeliverySummary) -> Markup {
+    let reason = words::dead_reason(row.reason.as_deref().unwrap_or_default());
+    html! {
+        tr.item role="row" {
+            td.half role="cell" { input type="checkbox" name="id" value=(row.id) aria-label={"Select " (row.id)}; }
+            td.half.num.nowrap role="cell" { (at_text(row.ended_at.as_deref().unwrap_or(&row.accepted_at))) }
+            td role="cell" { (badge(parts::Icon::Cross, Tone::Bad, reason)) }
+            td role="cell" { a href={"/endpoints/" (segment(&row.endpoint))} { (row.endpoint) } }
+            td role="cell" { (title(&row.event)) " " span.soft { (title(&row.product)) } p.url { (row.message_id) } }
+            td.num role="cell" data-label="Attempts" { (row.attempts) }
+            td role="cell" {
+                @if let Some(code) = row.code { span.num { (code) } " " }
+                @if let Some(note) = &row.note { p.why { (note) } }
+                a.small href={(link("/deliveries", &[("open", &row.id)])) "#" (row.id)} aria-label={"Attempts of " (row.id)} { "Attempts" }
+            }
+        }
+    }
+}
+
+/// A replay with how far it is.
+fn progress(job: &ReplayJob) -> Markup {
+    let (tone, word) = match job.state {
+        ReplayState::Counting => (Tone::Rest, "Counting"),
+        ReplayState::Running => (Tone::Rest, "Replaying"),
+        ReplayState::Done => (Tone::Good, "Replayed"),
+        ReplayState::Cancelled => (Tone::Hold, "Stopped"),
+        ReplayState::Failed => (Tone::Bad, "Failed"),
+    };
+    let words = format!("{word}: {} of {}", number(job.replayed), number(job.matched));
+    let filter: Vec<String> =
+        job.filter.members().iter().map(|(name, value)| format!("{name} {value}")).collect();
+    parts::note(
+        tone,
+        false,
+        &html! {
+            div.grow.stack.tight {
+                p { strong { (words) } @if job.skipped > 0 { ", " (number(job.skipped)) " stay dead: their endpoint or body is gone" } }
+                @if job.state.is_live() && job.matched > 0 { progress max=(job.matched) value=(job.replayed + job.skipped) aria-label=(words) {} }
+                p.small.soft {
+                    @if filter.is_empty() { "All" } @else { (filter.join(", ")) } " at " (job.rate) ", started " (at_text(&job.created_at))
+                    @if let Some(ended) = &job.ended_at { ", ended " (at_text(ended)) }
+                    @if let Some(note) = &job.note { ". " (note) }
+                }
+            }
+            @if job.state.is_live() {
+                form method="post" action={"/dead-letters/replays/" (segment(&job.id)) "/stop"} { button.slim { "Stop" } span.small.soft { " the rest stays here" } }
+            }
+        },
+    )
+}

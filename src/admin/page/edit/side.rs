@@ -1,0 +1,115 @@
+//! How the endpoint is, beside the form: state, file, changes, and the way to remove it.
+
+use super::{Edit, lifecycle};
+use crate::admin::EndpointDetail;
+use crate::admin::page::parts::{self, Tone, badge};
+use crate::admin::page::{reload, words};
+use maud::{Markup, html};
+
+impl Edit<'_> {
+    pub(super) fn side(&self, detail: &EndpointDetail) -> Markup {
+        let status = &detail.status;
+        let state = words::state(&status.state);
+        html! {
+            section.card.pad #state-card data-live data-say={(status.name) " is " (state.word)} aria-labelledby="state-title" {
+                div.stack {
+                    h2 #state-title { (badge(state.icon, state.tone, state.word)) }
+                    @if let Some(since) = detail.since_ms { p.small.soft { "since " (parts::at(since)) ", " (parts::ago(since, self.now_ms)) } }
+                    @if let Some(note) = &status.note { p { (capital(note)) "." } }
+                    p.small { (state.events) }
+                    @if let Some(error) = status.last_error.as_deref().filter(|_| status.state != "active" || status.parked > 0) { p.small.break { strong { "Last failure: " } (error) } }
+                    p.small.soft { (state.way_out) }
+                    (self.orders(detail))
+                    dl.facts {
+                        dt { "Waiting" } dd.num { (parts::number(status.ready + status.parked)) }
+                        @if let Some(oldest) = status.oldest_ms { dt { "Oldest" } dd.num { (parts::span(self.now_ms.saturating_sub(oldest) / 1000 * 1000)) } }
+                        dt { "Sending now" } dd.num { (status.in_flight) }
+                        dt { "Dead letters" } dd.num { (parts::number(status.dead)) }
+                    }
+                }
+            }
+            @if !detail.errors.is_empty() {
+                section.note.bad aria-labelledby="file-title" {
+                    h2 #file-title { "The file is rejected; its last good version runs" }
+                    @for error in &detail.errors {
+                        p.grow { span.where { (reload::place(error)) } " " (error.message) @if let Some(help) = &error.help { ". " (help) } }
+                    }
+                }
+            }
+            section.card.pad aria-labelledby="file-card" {
+                div.stack {
+                    h2 #file-card { "File" }
+                    p.mono.break { (detail.file) }
+                    details {
+                        summary { "View TOML" }
+                        pre #toml tabindex="0" { (detail.toml) }
+                        button.slim type="button" data-copy="#toml" hidden { "Copy TOML" }
+                    }
+                    @if !detail.changes.is_empty() {
+                        h3 { "Changes" }
+                        ul.stack.tight.small {
+                            @for change in detail.changes.iter().take(8) {
+                                li { (parts::at(change.at_ms)) " by " (change.by) @for what in &change.what { div.soft.break { (what) } } }
+                            }
+                        }
+                    }
+                    a.small.tone-bad href={(self.address()) "?ask=remove"} { "Remove this endpoint" }
+                }
+            }
+        }
+    }
+
+    pub(super) fn orders(&self, detail: &EndpointDetail) -> Markup {
+        let (order, words) = match detail.status.state.as_str() {
+            "active" => ("pause", "Pause"),
+            "draft" | "removed" | "invalid" => return html! {},
+            _ => ("resume", "Resume now"),
+        };
+        html! {
+            form.row method="post" action={(self.address()) "/state"} {
+                button.slim name="order" value=(order) { (words) }
+                @if order == "resume" && lifecycle(detail) != "paused" { button.slim name="order" value="pause" { "Pause" } }
+            }
+        }
+    }
+
+    pub(super) fn ask_removal(&self) -> Markup {
+        let Some(detail) = self.detail else { return html! {} };
+        let waiting = detail.status.ready + detail.status.parked;
+        parts::note(
+            Tone::Bad,
+            false,
+            &html! {
+                h2 { "Remove " (detail.status.name) "?" }
+                p.grow {
+                    "Its file is deleted. "
+                    @if waiting > 0 { (parts::counted(waiting, "delivery that waits becomes a dead letter", "deliveries that wait become dead letters")) ". " }
+                    "To keep them waiting, pause it instead."
+                }
+                form.row method="post" action={(self.address()) "/remove"} {
+                    input type="hidden" name="base" value=(detail.etag);
+                    button.danger { "Remove " (detail.status.name) }
+                    a.btn.plain href=(self.address()) { "Keep it" }
+                }
+            },
+        )
+    }
+}
+
+pub(super) fn hints() -> Markup {
+    html! {
+        section.card.pad aria-labelledby="hints-title" {
+            div.stack {
+                h2 #hints-title { "What happens" }
+                p.small { "Saved and activated, it receives every event that fits, from the next one on. What it cannot take now is kept and tried again for days." }
+                p.small { "As a draft it collects nothing and may be incomplete." }
+                p.small.soft { "This page writes a file. You can write it yourself as well; whatever is on disk holds." }
+            }
+        }
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,283 @@
+//! Settings back into an endpoint's file: only what differs is written, so comments, order and spelling stay.
+
+use super::form::Form;
+use super::mask::is_secret_name;
+use serde_json::{Map, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike};
+
+/// What is wrong with settings, before they are judged as a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditError {
+    /// The keys from the top of the settings.
+    pub path: Vec<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// A secret that is written out in settings.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewSecret {
+    /// The keys from the top of the settings.
+    pub path: Vec<String>,
+    /// What it says.
+    pub text: String,
+}
+
+/// The keys that a new file starts with, in this order; then the others by name, tables last.
+const FIRST: [&str; 4] = ["state", "events", "products", "account"];
+
+/// The text of a file that says `wanted`. Where it already does, the text stays as it is. `form` is that of `text`.
+///
+/// # Errors
+/// What cannot be written: a fingerprint that is not of the secret that stands there, a null.
+pub fn edit(text: &str, form: &Form, wanted: &Map<String, Value>) -> Result<String, Vec<EditError>> {
+    let empty = Map::new();
+    let shown = form.settings.as_ref().unwrap_or(&empty);
+    // What is no TOML cannot be changed in place.
+    let mut document = text.parse::<DocumentMut>().unwrap_or_default();
+    let mut editor = Editor { path: Vec::new(), errors: Vec::new() };
+    editor.merge(document.as_table_mut(), shown, wanted);
+    if editor.errors.is_empty() { Ok(document.to_string()) } else { Err(editor.errors) }
+}
+
+/// The text with another `state`.
+///
+/// # Errors
+/// The text is no TOML.
+pub fn set_state(text: &str, state: &str) -> Result<String, String> {
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        error.message().lines().next().unwrap_or("not valid TOML").to_owned()
+    })?;
+    let table = document.as_table_mut();
+    match table.get_mut("state").and_then(Item::as_value_mut) {
+        Some(value) => replace(value, state.into()),
+        None => drop(table.insert("state", toml_edit::value(state))),
+    }
+    Ok(document.to_string())
+}
+
+/// The secrets that are written out in settings.
+#[must_use]
+pub fn new_secrets(settings: &Map<String, Value>) -> Vec<NewSecret> {
+    let mut found = Vec::new();
+    walk(settings, &mut |path, value| {
+        if let Value::String(text) = value {
+            found.push(NewSecret { path: path.to_vec(), text: text.clone() });
+        }
+    });
+    found
+}
+
+/// The paths of the secrets that shall stay as they are.
+#[must_use]
+pub fn kept_secrets(settings: &Map<String, Value>) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    walk(settings, &mut |path, value| {
+        if is_kept(value) {
+            found.push(path.to_vec());
+        }
+    });
+    found
+}
+
+/// The references to secrets that are given anew, each with its path.
+#[must_use]
+pub fn new_references(settings: &Map<String, Value>) -> Vec<(Vec<String>, Value)> {
+    let mut found = Vec::new();
+    walk(settings, &mut |path, value| {
+        if is_reference(value) && !is_kept(value) {
+            found.push((path.to_vec(), value.clone()));
+        }
+    });
+    found
+}
+
+/// Whether a value stands for a secret that is saved.
+fn is_kept(value: &Value) -> bool {
+    let Some(object) = value.as_object() else { return false };
+    object.get("fingerprint").is_some_and(Value::is_string) && (object.len() == 1 || is_reference(value))
+}
+
+/// Whether the file says so already. A reference is the same whatever is found there by now.
+fn same(shown: Option<&Value>, wanted: &Value) -> bool {
+    match (shown, wanted) {
+        (Some(Value::Object(shown)), Value::Object(object)) if is_reference(wanted) => {
+            let bare = |object: &Map<String, Value>| {
+                object
+                    .iter()
+                    .filter(|(key, _)| *key != "fingerprint")
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect::<Vec<_>>()
+            };
+            bare(shown) == bare(object)
+        }
+        (shown, wanted) => shown == Some(wanted),
+    }
+}
+
+/// Whether a value names a secret that is kept elsewhere. The file, too, takes such a table for a reference wherever
+/// it stands.
+fn is_reference(value: &Value) -> bool {
+    let Some(object) = value.as_object() else { return false };
+    let mut keys = object.keys().filter(|key| *key != "fingerprint");
+    matches!((keys.next().map(String::as_str), keys.next()), (Some("file" | "env" | "credential"), None))
+}
+
+/// Visits every value that is, or stands for, a secret.
+fn walk(settings: &Map<String, Value>, visit: &mut impl FnMut(&[String], &Value)) {
+    walk_table(settings, &mut Vec::new(), visit);
+}
+
+fn walk_table(table: &Map<String, Value>, path: &mut Vec<String>, visit: &mut impl FnMut(&[String], &Value)) {
+    for (key, value) in table {
+        path.push(key.clone());
+        walk_value(value, is_secret_name(key), path, visit);
+        path.pop();
+    }
+}
+
+fn walk_value(
+    value: &Value,
+    secret: bool,
+    path: &mut Vec<String>,
+    visit: &mut impl FnMut(&[String], &Value),
+) {
+    if is_kept(value) || is_reference(value) {
+        return visit(path, value);
+    }
+    match value {
+        Value::Object(table) => walk_table(table, path, visit),
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                path.push(index.to_string());
+                walk_value(element, secret, path, visit);
+                path.pop();
+            }
+        }
+        _ if secret => visit(path, value),
+        _ => {}
+    }
+}
+
+struct Editor {
+    path: Vec<String>,
+    errors: Vec<EditError>,
+}
+
+impl Editor {
+    fn merge(&mut self, table: &mut dyn TableLike, shown: &Map<String, Value>, wanted: &Map<String, Value>) {
+        let gone: Vec<String> =
+            table.iter().map(|(key, _)| key.to_owned()).filter(|key| !wanted.contains_key(key)).collect();
+        for key in gone {
+            table.remove(&key);
+        }
+        let mut keys: Vec<&String> = wanted.keys().collect();
+        keys.sort_by_key(|key| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
+        for key in keys {
+            let Some(value) = wanted.get(key) else { continue };
+            self.path.push(key.clone());
+            self.put(table, key, shown.get(key), value);
+            self.path.pop();
+        }
+    }
+
+    fn put(&mut self, table: &mut dyn TableLike, key: &str, shown: Option<&Value>, wanted: &Value) {
+        let here = table.get_mut(key);
+        if here.is_some() && same(shown, wanted) {
+            return;
+        }
+        if let (Some(below), Some(Value::Object(shown)), Value::Object(wanted)) =
+            (here.and_then(Item::as_table_like_mut), shown, plain(wanted))
+            && !shown.contains_key("fingerprint")
+        {
+            return self.merge(below, shown, wanted);
+        }
+        let top = self.path.len() == 1;
+        if let (true, Value::Object(wanted)) = (top && !plain(wanted).is_null(), wanted) {
+            let mut new = Table::new();
+            self.merge(&mut new, &Map::new(), wanted);
+            table.insert(key, Item::Table(new));
+            return;
+        }
+        let Some(value) = self.value(wanted, shown, table.get(key).and_then(Item::as_value)) else { return };
+        match table.get_mut(key).and_then(Item::as_value_mut) {
+            Some(old) => replace(old, value),
+            None => drop(table.insert(key, Item::Value(value))),
+        }
+    }
+
+    fn value(
+        &mut self,
+        wanted: &Value,
+        shown: Option<&Value>,
+        old: Option<&toml_edit::Value>,
+    ) -> Option<toml_edit::Value> {
+        if let (Some(old), true) = (old, same(shown, wanted)) {
+            return Some(old.clone());
+        }
+        match wanted {
+            Value::Null => self.error("null stands for nothing here", "Leave the key out."),
+            Value::Bool(value) => Some((*value).into()),
+            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(whole), _) => Some(whole.into()),
+                (None, Some(float)) if !number.is_u64() => Some(float.into()),
+                _ => self.error("the number is too large", "Write at most 9223372036854775807."),
+            },
+            Value::String(text) => Some(text.as_str().into()),
+            Value::Array(elements) => {
+                let mut array = Array::new();
+                for (index, element) in elements.iter().enumerate() {
+                    self.path.push(index.to_string());
+                    let same = position(shown, element);
+                    let old = same.and_then(|at| old?.as_array()?.get(at));
+                    let value = self.value(element, same.map(|_| element), old);
+                    array.extend(value.map(|value| value.decorated("", "")));
+                    self.path.pop();
+                }
+                array.fmt();
+                Some(array.into())
+            }
+            Value::Object(_) if is_kept(wanted) => {
+                self.error("the secret that stands there is another one", "Enter the secret again.")
+            }
+            Value::Object(object) => {
+                let mut table = InlineTable::new();
+                for (key, value) in object {
+                    self.path.push(key.clone());
+                    let below = shown.and_then(|shown| shown.get(key));
+                    let old = old.and_then(|old| old.as_inline_table()?.get(key));
+                    if let Some(value) = self.value(value, below, old) {
+                        table.insert(key, value.decorated(" ", ""));
+                    }
+                    self.path.pop();
+                }
+                table.fmt();
+                Some(table.into())
+            }
+        }
+    }
+
+    fn error<T>(&mut self, message: &str, help: &str) -> Option<T> {
+        let (message, help) = (message.to_owned(), Some(help.to_owned()));
+        self.errors.push(EditError { path: self.path.clone(), message, help });
+        None
+    }
+}
+
+/// The value, or null where it stands for a secret.
+fn plain(value: &Value) -> &Value {
+    if is_kept(value) || is_reference(value) { &Value::Null } else { value }
+}
+
+/// Where an element stands in the list that the file has.
+fn position(shown: Option<&Value>, element: &Value) -> Option<usize> {
+    shown?.as_array()?.iter().position(|other| same(Some(other), element))
+}
+
+/// Puts another value in the place of one, with the space and the comment around it.
+fn replace(old: &mut toml_edit::Value, mut new: toml_edit::Value) {
+    *new.decor_mut() = old.decor().clone();
+    *old = new;
+}

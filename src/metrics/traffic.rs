@@ -1,0 +1,117 @@
+//! What the settings page draws, read from the same series that a scraper reads.
+
+use super::{ENDPOINT, Metrics, names};
+use metrics::Key;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+/// Counters as they stand now, each since the start of the daemon.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Traffic {
+    /// Of each endpoint that has series, those with the most waiting first.
+    pub endpoints: Vec<EndpointTraffic>,
+    /// Age of what was delivered, all endpoints together: bound in seconds, and how many were at or under it. The last
+    /// bound is infinite.
+    pub ages: Vec<(f64, u64)>,
+}
+
+/// Counters of one endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointTraffic {
+    /// Its name.
+    pub endpoint: String,
+    /// Deliveries that landed.
+    pub delivered: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Deliveries that wait now, ready or parked: as old as the gauges, which are set before every scrape.
+    pub waiting: u64,
+}
+
+impl Metrics {
+    /// Reads them. Takes as long as there are series.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let mut endpoints: HashMap<String, EndpointTraffic> = HashMap::new();
+        let mut add = |key: &Key, to: &dyn Fn(&mut EndpointTraffic)| {
+            if let Some(endpoint) = label(key, ENDPOINT) {
+                to(endpoints.entry(endpoint.to_owned()).or_default());
+            }
+        };
+        let registry = &self.0.registry;
+        registry.visit_counters(|key, counter| {
+            let count = || counter.load(Ordering::Relaxed);
+            match (key.name(), label(key, "result")) {
+                (names::DELIVERIES_FINISHED, Some("delivered")) => add(key, &|of| of.delivered += count()),
+                (names::ATTEMPTS, Some(result)) if result != "ok" => add(key, &|of| of.failed += count()),
+                _ => {}
+            }
+        });
+        registry.visit_gauges(|key, gauge| {
+            if key.name() == names::DELIVERIES_PENDING {
+                add(key, &|of| of.waiting += whole(f64::from_bits(gauge.load(Ordering::Relaxed))));
+            }
+        });
+        let mut ages: Vec<(f64, u64)> = Vec::new();
+        registry.visit_histograms(|key, buckets| {
+            if key.name() == names::DELIVERY_AGE {
+                let reading = buckets.read();
+                let buckets = reading.buckets.iter().copied().chain([(f64::INFINITY, reading.count)]);
+                if ages.is_empty() {
+                    ages = buckets.collect();
+                } else {
+                    ages.iter_mut().zip(buckets).for_each(|(sum, (_, count))| sum.1 += count);
+                }
+            }
+        });
+        let mut endpoints: Vec<EndpointTraffic> =
+            endpoints.into_iter().map(|(endpoint, of)| EndpointTraffic { endpoint, ..of }).collect();
+        endpoints.sort_by(|a, b| b.waiting.cmp(&a.waiting).then_with(|| a.endpoint.cmp(&b.endpoint)));
+        Traffic { endpoints, ages }
+    }
+}
+
+fn label<'a>(key: &'a Key, name: &str) -> Option<&'a str> {
+    key.labels().find(|label| label.key() == name).map(metrics::Label::value)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count that was set as a gauge"
+)]
+fn whole(gauge: f64) -> u64 {
+    gauge.max(0.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postrider_sink::FailureClass;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_drawn_is_what_a_scraper_would_see() {
+        let metrics = Metrics::new();
+        let (acme, other) = (metrics.endpoint("acme", true), metrics.endpoint("other", true));
+        acme.delivered(Duration::from_millis(20));
+        acme.delivered(Duration::from_secs(2));
+        acme.attempt(Ok(()), Duration::from_millis(1));
+        acme.attempt(Err(FailureClass::Timeout), Duration::from_secs(1));
+        other.pending(3, 4, None);
+        let traffic = metrics.traffic();
+        let other =
+            EndpointTraffic { endpoint: "other".to_owned(), waiting: 7, ..EndpointTraffic::default() };
+        let acme = EndpointTraffic {
+            endpoint: "acme".to_owned(),
+            delivered: 2,
+            failed: 1,
+            ..EndpointTraffic::default()
+        };
+        assert_eq!(traffic.endpoints, [other, acme]);
+        assert_eq!(traffic.ages.last(), Some(&(f64::INFINITY, 2)));
+        assert!(traffic.ages.contains(&(0.025, 1)), "{:?}", traffic.ages);
+        metrics.forget_endpoint("acme");
+        assert_eq!(metrics.traffic().endpoints.len(), 1);
+    }
+}

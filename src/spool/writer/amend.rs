@@ -1,0 +1,160 @@
+//! What people change by hand: dead letters that become deliveries again or are deleted, and what is erased.
+//!
+//! Each amendment is part of one commit: a letter is a dead letter or a delivery again, never both and never neither.
+
+use super::{Reply, Writer};
+use crate::ids::{EndpointUid, Seq};
+use crate::spool::codec::delivery_key;
+use crate::spool::record::{DeadRow, RefsRow};
+use crate::spool::settled::{Block, decode_rows, newest_ms};
+use crate::spool::{Entry, Replayed, SpoolError, StoredEvent};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What is to be changed. Deliveries are named by endpoint and sequence.
+pub(crate) enum Amendment {
+    /// These dead letters become deliveries again: with new sequences, attempts and ages, and the events' ids.
+    Replay(Vec<(EndpointUid, Seq)>),
+    /// These dead letters are deleted.
+    Delete(Vec<(EndpointUid, Seq)>),
+    /// These deliveries, which wait, are gone.
+    Erase(Vec<(EndpointUid, Seq)>),
+    /// The rows of these blocks of history that are to go.
+    Scrub(Vec<u64>, Box<dyn Fn(&Entry) -> bool + Send>),
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Amended {
+    /// Each letter's new sequence, or why it stays what it is.
+    Replayed(Vec<Result<Seq, Refused>>),
+    /// How many were changed.
+    Count(u64),
+}
+
+/// Why a letter was not replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It is no dead letter (any more).
+    Gone,
+    /// A byte of its event is wrong.
+    Damaged,
+    /// As much as is allowed waits already, or the disk is full: later.
+    Full,
+}
+
+impl Writer {
+    pub(super) fn amend(&mut self, amendment: Amendment, reply: Reply<Amended>) {
+        if let Some(refusal) = &self.failing {
+            let _ = reply.send(Err(SpoolError::Store(refusal.to_string())));
+            return;
+        }
+        self.cycle.durable = true;
+        let amended = match amendment {
+            Amendment::Replay(letters) => Amended::Replayed(self.replay_all(letters)),
+            Amendment::Delete(letters) => {
+                count(letters.into_iter().filter(|(uid, seq)| self.delete(*uid, *seq)).count())
+            }
+            Amendment::Erase(deliveries) => {
+                count(deliveries.into_iter().filter(|(uid, seq)| self.erase(*uid, *seq)).count())
+            }
+            Amendment::Scrub(blocks, goes) => {
+                count(blocks.into_iter().map(|block| self.scrub(block, &*goes)).sum())
+            }
+        };
+        self.cycle.amendments.push((reply, amended));
+    }
+
+    /// The row of a dead letter that this commit has not touched yet.
+    fn letter(&mut self, uid: EndpointUid, seq: Seq) -> Option<DeadRow> {
+        if self.cycle.amended.contains(&(uid, seq)) {
+            return None;
+        }
+        let row = self.read(|store| &store.dead, &delivery_key(uid, seq))?;
+        DeadRow::decode(&row)
+    }
+
+    /// Where one does not fit, none after it of that endpoint is taken either: they keep their order.
+    fn replay_all(&mut self, letters: Vec<(EndpointUid, Seq)>) -> Vec<Result<Seq, Refused>> {
+        let mut full = BTreeSet::new();
+        let mut replay = |(uid, seq)| {
+            let done = if full.contains(&uid) { Err(Refused::Full) } else { self.replay(uid, seq) };
+            if done == Err(Refused::Full) {
+                full.insert(uid);
+            }
+            done
+        };
+        letters.into_iter().map(&mut replay).collect()
+    }
+
+    fn replay(&mut self, uid: EndpointUid, seq: Seq) -> Result<Seq, Refused> {
+        let dead = self.letter(uid, seq).ok_or(Refused::Gone)?;
+        let length = u64::from(dead.length);
+        let waits = self.endpoints.get(&uid).map_or(0, |endpoint| endpoint.counts.bytes);
+        if self.disk_full
+            || self.totals.pending.saturating_add(length) > self.config.max_bytes
+            || (waits > 0 && waits.saturating_add(length) > self.config.backlog)
+        {
+            return Err(Refused::Full);
+        }
+        if !self.load_event(seq, RefsRow { live: 0, dead: 1 }) {
+            return Err(Refused::Damaged);
+        }
+        let event =
+            self.cache.get_mut(seq).map(|cached| Arc::clone(&cached.event)).ok_or(Refused::Damaged)?;
+        let now_ms = self.now_ms();
+        let to = Seq(self.totals.next_seq);
+        self.totals.next_seq += 1;
+        let again = StoredEvent { seq: to, targets: 1, accepted_ms: now_ms, ..StoredEvent::clone(&event) };
+        self.cycle.amended.insert((uid, seq));
+        self.forget_dead(uid, seq, &dead);
+        self.enqueue(Arc::new(again), vec![uid]);
+        self.cycle.block.replayed(&Replayed { endpoint: uid, from: seq, to, id: event.id }, now_ms);
+        Ok(to)
+    }
+
+    fn delete(&mut self, uid: EndpointUid, seq: Seq) -> bool {
+        let Some(dead) = self.letter(uid, seq) else { return false };
+        self.cycle.amended.insert((uid, seq));
+        self.forget_dead(uid, seq, &dead);
+        true
+    }
+
+    fn erase(&mut self, uid: EndpointUid, seq: Seq) -> bool {
+        if self.take_off(uid, seq, false).is_none() {
+            return false;
+        }
+        self.cycle.erased.entry(uid).or_default().push(seq);
+        true
+    }
+
+    /// Writes a block of history again without some of its rows; how many those were.
+    fn scrub(&mut self, number: u64, goes: &dyn Fn(&Entry) -> bool) -> usize {
+        let Some(block) = self.read(|store| &store.history, &number.to_be_bytes()) else { return 0 };
+        let Some(rows) = decode_rows(&block) else { return 0 };
+        let (mut kept, mut gone) = (Block::default(), 0);
+        for (entry, bytes) in rows {
+            if goes(&entry) {
+                gone += 1;
+            } else if let Some(row) = block.get(bytes) {
+                kept.again(row, newest_ms(&block).unwrap_or_default());
+            }
+        }
+        if gone == 0 {
+            return 0;
+        }
+        self.totals.history_bytes = self.totals.history_bytes.saturating_sub(block.len() as u64);
+        match kept.take() {
+            Some((row, _)) => {
+                self.totals.history_bytes += row.len() as u64;
+                self.insert(|store| &store.history, &number.to_be_bytes(), row);
+            }
+            None => self.remove(|store| &store.history, &number.to_be_bytes()),
+        }
+        gone
+    }
+}
+
+fn count(count: usize) -> Amended {
+    Amended::Count(u64::try_from(count).unwrap_or(u64::MAX))
+}
