@@ -61,6 +61,15 @@ pub(super) fn delivery(
     endpoint: EndpointUid,
     seq: Seq,
 ) -> Result<Option<DeliveryFile>, SpoolError> {
+    let file = look(store, endpoint, seq)?;
+    // Rows are read one after another: of one that waited and has no event any more, the end came in between.
+    if file.as_ref().is_some_and(|file| file.waiting.is_some() && file.event.is_none()) {
+        return look(store, endpoint, seq);
+    }
+    Ok(file)
+}
+
+fn look(store: &Store, endpoint: EndpointUid, seq: Seq) -> Result<Option<DeliveryFile>, SpoolError> {
     let waits = waiting(store, endpoint, seq)?;
     let letter = dead_letter(store, endpoint, seq)?;
     let rows = entries(store, Mark::delivery(endpoint, seq), 0, |entry| match entry {

@@ -234,6 +234,27 @@ async fn failed_attempts_leave_their_records_until_history_lets_them_go() {
 }
 
 /// Before and after the index is lost with the process, and over more rows than one page looks at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_is_known_at_every_moment_of_its_settlement() {
+    let (_folder, spool) = spool(64).await;
+    settle_all(&spool, A, Ok(())).await;
+    let history = EmbeddedHistory::of(Arc::clone(&spool));
+    let (stop, mut stopped) = oneshot::channel::<()>();
+    let reading = async {
+        while stopped.try_recv().is_err() {
+            for seq in 1..=64 {
+                let file = history.delivery(B, Seq(seq)).await.unwrap().expect("it is known");
+                assert!(file.settled.is_some() || file.event.is_some(), "{file:?}");
+            }
+        }
+    };
+    let settling = async {
+        settle_all(&spool, B, Ok(())).await;
+        let _ = stop.send(());
+    };
+    tokio::join!(reading, settling);
+}
+
 #[tokio::test]
 async fn a_message_is_found_among_a_hundred_thousand_in_little_time() {
     let (folder, spool) = spool(1).await;
