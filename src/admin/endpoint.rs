@@ -30,8 +30,6 @@ pub struct EndpointDetail {
     pub effective: Vec<EffectiveSetting>,
     /// What is wrong with the file as it is now. What ran before still runs.
     pub errors: Vec<ConfigIssue>,
-    /// When its state began, milliseconds since the Unix epoch, as far as it is known.
-    pub since_ms: Option<u64>,
     /// Its last changes, the newest first.
     pub changes: Vec<EndpointChange>,
 }

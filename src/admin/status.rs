@@ -51,6 +51,8 @@ pub struct EndpointStatus {
     pub state: String,
     /// What the state means just now, for people: why it is held, and until when.
     pub note: Option<String>,
+    /// When its state began, milliseconds since the Unix epoch, as far as it is known.
+    pub since_ms: Option<u64>,
     /// The kind of its sink.
     pub sink: Option<String>,
     /// Where deliveries go, without secrets.

@@ -11,6 +11,7 @@ use crate::admin::{
 use crate::clock::{Clock, unix_ms};
 use crate::config::{AdminConfig, DaemonConfig};
 use crate::delivery::Condition;
+use crate::ids::Identity;
 use crate::metrics::Metrics;
 use crate::net::ServerTls;
 use crate::reload::{ReloadHandle, ReloadOutcome};
@@ -138,6 +139,8 @@ impl Backend {
     pub(super) fn endpoints(&self, table: &Table, only: Option<&str>) -> Vec<EndpointStatus> {
         let asked = |name: &str| only.is_none_or(|only| only == name);
         let now_ms = unix_ms(&*self.clock);
+        let changed = self.changes.states();
+        let change = |identity: &Identity| changed.get(identity).copied();
         let mut endpoints: Vec<EndpointStatus> = self
             .router
             .directory()
@@ -147,13 +150,16 @@ impl Backend {
             .map(|(uid, observed)| {
                 let condition = Directory::condition(&*self.spool, uid, &observed, now_ms);
                 let backlog = self.spool.backlog(uid);
+                let state = self.spool.endpoint_state(uid);
+                let began = observed.shared.since_ms();
                 let filter = observed.shared.filter_problem();
                 let sink = table.with_uid(uid).and_then(|entry| entry.spec.sink.as_ref());
                 EndpointStatus {
                     name: observed.identity.name.to_string(),
                     account: observed.identity.account.as_deref().map(str::to_owned),
                     state: condition.as_str().to_owned(),
-                    note: note(condition, &self.spool.endpoint_state(uid), now_ms),
+                    note: note(condition, &state, observed.shared.probe_ms(), now_ms),
+                    since_ms: since(condition, &state, began, change(&observed.identity)),
                     sink: sink.map(|sink| sink.kind.to_string()),
                     destination: sink.map(|sink| sink.plan.destination()),
                     ready: backlog.as_ref().map_or(0, |backlog| backlog.ready),
@@ -189,7 +195,8 @@ impl Backend {
                 name: entry.spec.identity.name.to_string(),
                 account: entry.spec.identity.account.as_deref().map(str::to_owned),
                 state: condition.as_str().to_owned(),
-                note: note(condition, &state, now_ms),
+                note: note(condition, &state, None, now_ms),
+                since_ms: since(condition, &state, None, change(&entry.spec.identity)),
                 sink: entry.spec.sink.as_ref().map(|sink| sink.kind.to_string()),
                 destination: entry.spec.sink.as_ref().map(|sink| sink.plan.destination()),
                 events: wanted(Some(entry), |spec| &spec.events),
@@ -230,16 +237,40 @@ fn mark_rejected<'a>(endpoints: &mut Vec<EndpointStatus>, names: impl Iterator<I
     endpoints.sort_by(|a, b| (&a.name, &a.account).cmp(&(&b.name, &b.account)));
 }
 
+/// When a state began, as far as it is known: from what is remembered, what its actor saw begin, and what changed its
+/// file.
+fn since(
+    condition: Condition,
+    state: &EndpointState,
+    began: Option<u64>,
+    changed: Option<u64>,
+) -> Option<u64> {
+    match condition {
+        Condition::Gone => state.suspended.map(|(since, _)| since).or(began),
+        Condition::Removed => state.removed_ms.or(began),
+        Condition::Active => began.max(changed),
+        Condition::Draft | Condition::Paused => changed.or(began),
+        Condition::Open
+        | Condition::Waiting
+        | Condition::Blocked
+        | Condition::Invalid
+        | Condition::Parked => began,
+    }
+}
+
 /// What a state means for the deliveries, and the way out.
-fn note(condition: Condition, state: &EndpointState, now_ms: u64) -> Option<String> {
+fn note(condition: Condition, state: &EndpointState, probe_ms: Option<u64>, now_ms: u64) -> Option<String> {
+    let left = |until: u64| Duration::from_millis(until.saturating_sub(now_ms)).as_secs();
     Some(match condition {
         Condition::Active => return None,
         Condition::Draft => "collects nothing until it is activated".to_owned(),
         Condition::Paused => "deliveries are held until it is active again".to_owned(),
-        Condition::Open => "failing: deliveries are held, and it is probed".to_owned(),
+        Condition::Open => match probe_ms {
+            Some(probe) => format!("failing: deliveries are held, the next probe is in {} s", left(probe)),
+            None => "failing: deliveries are held, and it is probed".to_owned(),
+        },
         Condition::Waiting => {
-            let left = state.wait_until_ms.unwrap_or(now_ms).saturating_sub(now_ms);
-            format!("told to wait {} s more", Duration::from_millis(left).as_secs())
+            format!("told to wait {} s more", left(state.wait_until_ms.unwrap_or(now_ms)))
         }
         Condition::Gone => "answered 410: held until it is resumed or its destination changes".to_owned(),
         Condition::Blocked => "its address is refused: held, and looked at again every minute".to_owned(),

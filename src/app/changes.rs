@@ -1,6 +1,7 @@
 //! Who changed which endpoint, when, and what: the last changes, kept in a small file beside the spool.
 
 use crate::admin::EndpointChange;
+use crate::ids::Identity;
 use crate::table::{EndpointSpec, Entry, Lifecycle, Selection, Table};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
@@ -64,6 +65,20 @@ impl Changes {
         let own =
             |change: &&EndpointChange| change.endpoint == endpoint && change.account.as_deref() == account;
         kept.newest_first.iter().filter(own).take(SHOWN).cloned().collect()
+    }
+
+    /// When the state of each endpoint was last changed.
+    pub(super) fn states(&self) -> HashMap<Identity, u64> {
+        let mut states = HashMap::new();
+        let of_state = |change: &&EndpointChange| {
+            change.what.iter().any(|what| what.starts_with("state:") || what == "added")
+        };
+        for change in self.kept().newest_first.iter().filter(of_state) {
+            let account = change.account.as_deref().map(Arc::from);
+            let identity = Identity { name: Arc::from(&*change.endpoint), account };
+            states.entry(identity).or_insert(change.at_ms);
+        }
+        states
     }
 
     /// What a publication changes. Values that are shared with the table in force are the same.

@@ -186,7 +186,7 @@ impl Backend {
         if let Some(status) = &mut status {
             status.rejected = !errors.is_empty();
         }
-        let status = status.unwrap_or_else(|| EndpointStatus {
+        let mut status = status.unwrap_or_else(|| EndpointStatus {
             name: name.to_owned(),
             account: account.clone(),
             state: "invalid".to_owned(),
@@ -214,9 +214,12 @@ impl Backend {
             (values.into_iter().map(shown).collect(), modified(&store.path(&of)))
         });
         let (effective, modified) = values.await.unwrap_or_default();
+        // What nobody saw begin holds at least since the file was written.
+        if matches!(&*status.state, "active" | "draft" | "paused") {
+            status.since_ms = status.since_ms.or(modified);
+        }
         let changes = self.changes.of(name, status.account.as_deref());
         EndpointDetail {
-            since_ms: self.since(name, &status.state, modified),
             file: Store::shown_path(name),
             etag: current.form.version,
             settings: current.form.settings,
@@ -225,29 +228,6 @@ impl Backend {
             errors,
             changes,
             status,
-        }
-    }
-
-    /// When a state began, as far as it is known.
-    fn since(&self, name: &str, state: &str, modified: Option<u64>) -> Option<u64> {
-        use crate::spool::Spool as _;
-        let uid = self.router.table().named(name)?.uid;
-        let remembered = self.spool.endpoint_state(uid);
-        match state {
-            "gone" => remembered.suspended.map(|(since, _)| since),
-            "removed" => remembered.removed_ms,
-            "open" | "waiting" | "blocked" | "invalid" => {
-                let list = self.router.directory().list();
-                let observed = list.into_iter().find(|(other, _)| *other == uid)?.1;
-                observed.shared.problem().map(|problem| problem.at_ms)
-            }
-            _ => {
-                let changes = self.changes.of(name, self.running(name)?.identity.account.as_deref());
-                let state = |change: &&crate::admin::EndpointChange| {
-                    change.what.iter().any(|what| what.starts_with("state:") || what == "added")
-                };
-                changes.iter().find(state).map(|change| change.at_ms).or(modified)
-            }
         }
     }
 }

@@ -339,7 +339,8 @@ impl EndpointState {
 
     /// Says what it does with its deliveries, where others can see it.
     pub(super) fn publish_condition(&self, condition: Condition) {
-        self.args.shared.set_condition(condition);
+        let clock = &*self.args.clock;
+        self.args.shared.set_condition(condition, || crate::clock::unix_ms(clock));
         self.args.shared.set_in_flight(self.window.in_flight());
     }
 }

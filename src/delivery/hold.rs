@@ -187,11 +187,18 @@ impl EndpointState {
             None => {}
             Some(Transition::Opened(until)) => {
                 let wait = until.saturating_duration_since(self.args.clock.now());
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let probe_ms = crate::clock::unix_ms(&*self.args.clock).saturating_add(wait_ms);
+                self.args.shared.set_probe_ms(Some(probe_ms));
                 self.args.metrics.breaker("open");
                 tracing::warn!(endpoint = %name, probe_in = ?wait, "failing: its deliveries are held, and it is probed");
             }
-            Some(Transition::HalfOpened) => self.args.metrics.breaker("half_open"),
+            Some(Transition::HalfOpened) => {
+                self.args.shared.set_probe_ms(None);
+                self.args.metrics.breaker("half_open");
+            }
             Some(Transition::Closed) => {
+                self.args.shared.set_probe_ms(None);
                 self.args.metrics.breaker("closed");
                 tracing::info!(endpoint = %name, "takes deliveries again");
             }

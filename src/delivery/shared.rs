@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Default)]
 pub struct EndpointShared {
     condition: AtomicU8,
+    /// When it began; 0: it is what it was from the start.
+    since_ms: AtomicU64,
+    /// When the breaker lets the next probe through; 0: it is closed, or a probe is under way.
+    probe_ms: AtomicU64,
     in_flight: AtomicUsize,
     mailbox: AtomicUsize,
     missed: AtomicU64,
@@ -102,10 +106,30 @@ impl EndpointShared {
         Condition::ALL.get(usize::from(self.condition.load(Ordering::Relaxed))).copied().unwrap_or_default()
     }
 
-    /// It does something else with them from now on.
-    pub fn set_condition(&self, condition: Condition) {
+    /// It does this with them from now on. `now_ms` is asked for only where that is news.
+    pub fn set_condition(&self, condition: Condition, now_ms: impl FnOnce() -> u64) {
         let position = Condition::ALL.iter().position(|known| *known == condition).unwrap_or_default();
-        self.condition.store(u8::try_from(position).unwrap_or_default(), Ordering::Relaxed);
+        let position = u8::try_from(position).unwrap_or_default();
+        if self.condition.swap(position, Ordering::Relaxed) != position {
+            self.since_ms.store(now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Since when it does so, milliseconds since the Unix epoch; none: since it was first seen.
+    #[must_use]
+    pub fn since_ms(&self) -> Option<u64> {
+        Some(self.since_ms.load(Ordering::Relaxed)).filter(|since| *since > 0)
+    }
+
+    /// When its open breaker lets the next probe through, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn probe_ms(&self) -> Option<u64> {
+        Some(self.probe_ms.load(Ordering::Relaxed)).filter(|probe| *probe > 0)
+    }
+
+    /// Its breaker opened until then, or (none) lets something through.
+    pub(super) fn set_probe_ms(&self, probe_ms: Option<u64>) {
+        self.probe_ms.store(probe_ms.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Attempts under way.

@@ -13,6 +13,8 @@ pub struct Traffic {
     /// Age of what was delivered, all endpoints together: bound in seconds, and how many were at or under it. The last
     /// bound is infinite.
     pub ages: Vec<(f64, u64)>,
+    /// Events that were accepted: event, product, and how many.
+    pub accepted: Vec<(String, String, u64)>,
 }
 
 /// Counters of one endpoint.
@@ -38,12 +40,18 @@ impl Metrics {
                 to(endpoints.entry(endpoint.to_owned()).or_default());
             }
         };
+        let mut accepted = Vec::new();
         let registry = &self.0.registry;
         registry.visit_counters(|key, counter| {
             let count = || counter.load(Ordering::Relaxed);
             match (key.name(), label(key, "result")) {
                 (names::DELIVERIES_FINISHED, Some("delivered")) => add(key, &|of| of.delivered += count()),
                 (names::ATTEMPTS, Some(result)) if result != "ok" => add(key, &|of| of.failed += count()),
+                (names::EVENTS_RECEIVED, Some("accepted")) => {
+                    if let (Some(event), Some(product)) = (label(key, "event"), label(key, "product")) {
+                        accepted.push((event.to_owned(), product.to_owned(), count()));
+                    }
+                }
                 _ => {}
             }
         });
@@ -67,7 +75,7 @@ impl Metrics {
         let mut endpoints: Vec<EndpointTraffic> =
             endpoints.into_iter().map(|(endpoint, of)| EndpointTraffic { endpoint, ..of }).collect();
         endpoints.sort_by(|a, b| b.waiting.cmp(&a.waiting).then_with(|| a.endpoint.cmp(&b.endpoint)));
-        Traffic { endpoints, ages }
+        Traffic { endpoints, ages, accepted }
     }
 }
 

@@ -290,7 +290,7 @@ impl RouterState {
                 wait
             }
             Restart::Park(wait) => {
-                child.shared.set_condition(Condition::Parked);
+                child.shared.set_condition(Condition::Parked, || now_ms);
                 tracing::error!(endpoint = %name, %error, retry_in = ?wait, "the endpoint's actor keeps failing: parked");
                 wait
             }

@@ -82,7 +82,7 @@ impl RouterState {
                 actor.reconfigure(Arc::clone(&entry.spec), generation);
             }
         } else if returned {
-            child.shared.set_condition(Condition::Active);
+            child.shared.set_condition(Condition::Active, || unix_ms(&*self.deps.clock));
         }
         let lifecycle = entry.spec.lifecycle;
         self.deps.directory.update(uid, |observed| observed.lifecycle = lifecycle);
@@ -100,7 +100,7 @@ impl RouterState {
             return;
         };
         child.removed_ms = Some(now_ms);
-        child.shared.set_condition(Condition::Removed);
+        child.shared.set_condition(Condition::Removed, || now_ms);
         let name = Arc::clone(&child.spec.identity.name);
         if let Some(actor) = child.actor_mut() {
             actor.set_removed(true);
@@ -163,7 +163,7 @@ impl RouterState {
         let remembered = self.deps.spool.endpoint_state(uid);
         let removed_ms = remembered.removed_ms.unwrap_or_else(|| unix_ms(&*self.deps.clock));
         child.removed_ms = Some(removed_ms);
-        child.shared.set_condition(Condition::Removed);
+        child.shared.set_condition(Condition::Removed, || removed_ms);
         self.deps.directory.put(uid, child.observed());
         self.children.insert(uid, child);
         self.deps.spool.put_endpoint_state(uid, EndpointState { removed_ms: Some(removed_ms), ..remembered });

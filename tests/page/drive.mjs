@@ -138,10 +138,11 @@ try {
     await site.post(Array.from({ length: 8 }, (_, n) => event("sent", `held-${n}`)));
     await until("its breaker opens", async () => (await site.status("acme")).state === "open");
     await open("/endpoints/acme");
-    assert.match(await text("#state-card"), /Held[\s\S]*none is dropped[\s\S]*503/);
+    assert.match(await text("#state-card"), /Held[\s\S]*since[\s\S]*next probe[\s\S]*none is dropped[\s\S]*503/);
     await screen("held");
     await open("/?state=held");
-    assert.match(await text("#endpoints"), /acme/);
+    assert.match(await text("#endpoints"), /Held[\s\S]*since[\s\S]*acme/);
+    if (shots) await open("/");
     await screen("endpoints");
     server.of("/acme").status = 200;
     await open("/endpoints/acme");
@@ -221,6 +222,32 @@ try {
     await plain.waitForURL(/done=active/);
     assert.doesNotMatch(site.read("acme.toml"), /"sent"/);
     await context.close();
+  });
+
+  await step("Edit says how many events of the last day it would have matched, as boxes are ticked", async () => {
+    await open("/endpoints/acme");
+    const count = async () => Number((await text("#matches")).replaceAll(",", ""));
+    const all = await count();
+    assert.ok(all > 0);
+    await page.getByRole("button", { name: "None of the events" }).click();
+    assert.equal(await count(), 0);
+    await page.getByRole("checkbox", { name: "Failed" }).check();
+    assert.equal(await count(), 1);
+    assert.match(await text(".matches"), new RegExp(`1 of ${site.posted} events`));
+  });
+
+  await step("a file that is gone while deliveries wait: Removed, with what happens and the way out", async () => {
+    site.write("leaver.toml", 'state = "paused"\nevents = "all"\nproducts = "all"\n[http]\nurl = "https://leaver.example/in"\nauth = { basic = { username = "a", password = "b" } }\n');
+    await until("it is there", async () => (await site.status("leaver"))?.state === "paused");
+    await site.post([event("sent", "left")]);
+    await until("something waits", async () => (await site.status("leaver")).ready === 1);
+    site.remove("leaver.toml");
+    await until("it is removed", async () => (await site.status("leaver"))?.state === "removed");
+    await open("/?state=removed");
+    await page.getByRole("link", { name: "leaver" }).click();
+    assert.match(await text("main"), /leaver\.toml is gone[\s\S]*1 delivery is held[\s\S]*Put the file back/);
+    assert.match(await text("#state-card"), /Removed[\s\S]*since/);
+    await screen("removed");
   });
 
   await step("removed, it is gone from the list and from disk", async () => {

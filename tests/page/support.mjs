@@ -1,7 +1,7 @@
 // What the browser test is made of: a daemon of its own, a receiver that does as told, a browser, and a way to look.
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
-import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,11 +62,15 @@ export async function daemon(config, files) {
   return {
     origin: `http://${at.admin}`,
     log: () => log,
+    /** Events that were taken. */
+    posted: 0,
+    remove: (name) => unlinkSync(join(folder, "endpoints", name)),
     write: (name, text) => writeFileSync(join(folder, "endpoints", name), text),
     read: (name) => readFileSync(join(folder, "endpoints", name), "utf8"),
     async post(events) {
       const answer = await fetch(`http://${at.ingress}/v1/events`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(events) });
       if (answer.status !== 202) throw new Error(`${answer.status}: ${await answer.text()}`);
+      this.posted += events.length;
       return answer.json();
     },
     status: async (name) => (await (await fetch(`http://${at.admin}/api/v1/status`)).json()).endpoints.find((endpoint) => endpoint.name === name),

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 /// The canvas of a chart, in units of the drawing.
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 120.0;
-const LEFT: f64 = 34.0;
+const LEFT: f64 = 46.0;
 const BOTTOM: f64 = 16.0;
-const TOP: f64 = 6.0;
+const TOP: f64 = 8.0;
 
 /// How a series looks: a class of the style sheet for its colour, and whether its line is dashed, so that colour alone
 /// tells nothing.
@@ -45,6 +45,8 @@ pub(super) struct Chart<'a> {
     pub(super) say: fn(f64) -> String,
     /// What the picture shows, in a sentence.
     pub(super) words: String,
+    /// Whether values are whole: then the axis says no fractions.
+    pub(super) whole: bool,
     /// What stands there while there is nothing to show.
     pub(super) nothing: &'a str,
 }
@@ -53,7 +55,8 @@ impl Chart<'_> {
     /// The chart with its legend.
     pub(super) fn draw(&self) -> Markup {
         let values = || self.series.iter().flat_map(|series| series.values.iter().flatten().copied());
-        let top = nice(values().fold(0.0, f64::max));
+        let most = values().fold(0.0, f64::max);
+        let top = if self.whole { nice(most.max(4.0)) } else { nice(most) };
         let some = values().any(|value| value > 0.0);
         html! {
             figure.card.chart {
@@ -75,7 +78,8 @@ impl Chart<'_> {
                         text.axis x=(LEFT + part * (WIDTH - LEFT)) y=(HEIGHT - 3.0) text-anchor=(anchor) { (label) }
                     }
                     @if some {
-                        @for series in self.series {
+                        @for series in self.series.iter().rev() {
+                            path class=(series.look.class) d=(dots(&series.values, top)) fill="none" stroke="currentColor" stroke-width="5" stroke-linecap="round" {}
                             path class=(series.look.class) d=(path(&series.values, top)) fill="none" stroke="currentColor"
                                 stroke-width="1.75" stroke-linejoin="round" stroke-linecap="round"
                                 stroke-dasharray=[(!series.look.dash.is_empty()).then_some(series.look.dash)] {}
@@ -107,16 +111,34 @@ fn path(values: &[Option<f64>], top: f64) -> String {
             pen_down = false;
             continue;
         };
-        let x = LEFT + step * position as f64;
-        let y = HEIGHT - BOTTOM - (value / top).min(1.0) * (HEIGHT - BOTTOM - TOP);
+        let (x, y) = (LEFT + step * position as f64, height(*value, top));
         let _ = write!(path, "{}{x:.1} {y:.1}", if pen_down { "L" } else { "M" });
-        if !pen_down && values.get(position + 1).is_none_or(Option::is_none) {
-            // A point by itself: a line of no length, which the round caps make a dot.
-            let _ = write!(path, "h0");
-        }
         pen_down = true;
     }
     path
+}
+
+/// Points without neighbours, which no line shows: lines of almost no length, which round caps make dots.
+#[expect(clippy::cast_precision_loss, reason = "positions in a picture")]
+fn dots(values: &[Option<f64>], top: f64) -> String {
+    let step = (WIDTH - LEFT) / values.len().saturating_sub(1).max(1) as f64;
+    let alone = |position: usize| {
+        let before = position.checked_sub(1).and_then(|before| values.get(before).copied().flatten());
+        before.is_none() && values.get(position + 1).copied().flatten().is_none()
+    };
+    let mut dots = String::new();
+    for (position, value) in values.iter().enumerate().filter(|(position, _)| alone(*position)) {
+        if let Some(value) = value {
+            // Inside the picture, whole.
+            let x = (LEFT + step * position as f64).min(WIDTH - 3.0);
+            let _ = write!(dots, "M{x:.1} {:.1}h.01", height(*value, top));
+        }
+    }
+    dots
+}
+
+fn height(value: f64, top: f64) -> f64 {
+    HEIGHT - BOTTOM - (value / top).min(1.0) * (HEIGHT - BOTTOM - TOP)
 }
 
 /// The next number that makes a good end of an axis.
@@ -125,7 +147,11 @@ fn nice(most: f64) -> f64 {
         return 1.0;
     }
     let scale = 10f64.powf(most.log10().floor());
-    [1.0, 2.0, 4.0, 5.0, 10.0].into_iter().map(|step| step * scale).find(|end| *end >= most).unwrap_or(most)
+    [1.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+        .into_iter()
+        .map(|step| step * scale)
+        .find(|end| *end >= most)
+        .unwrap_or(most)
 }
 
 /// Bars of a day: what landed above the line, what failed below it.
@@ -195,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_axis_ends_at_a_round_number_above_everything() {
-        for (most, end) in [(0.0, 1.0), (0.7, 1.0), (1.0, 1.0), (37.0, 40.0), (41.0, 50.0), (1500.0, 2000.0)]
+        for (most, end) in [(0.0, 1.0), (0.7, 1.0), (1.0, 1.0), (37.0, 40.0), (41.0, 60.0), (1500.0, 2000.0)]
         {
             assert!((nice(most) - end).abs() < 1e-9, "{most}: {}", nice(most));
         }
@@ -205,6 +231,7 @@ mod tests {
     fn a_gap_lifts_the_pen_and_a_lonely_point_is_a_dot() {
         let drawn = path(&[Some(1.0), Some(1.0), None, Some(1.0), None], 1.0);
         assert_eq!(drawn.matches('M').count(), 2, "{drawn}");
-        assert_eq!(drawn.matches("h0").count(), 1, "{drawn}");
+        let drawn = dots(&[Some(1.0), Some(1.0), None, Some(1.0), None], 1.0);
+        assert_eq!(drawn.matches("h.01").count(), 1, "{drawn}");
     }
 }

@@ -101,8 +101,6 @@ impl DeadLetters<'_> {
     }
 
     fn filters(&self) -> Markup {
-        let same =
-            |names: &[String]| names.iter().map(|name| (name.clone(), name.clone())).collect::<Vec<_>>();
         let titled =
             |names: &[String]| names.iter().map(|name| (name.clone(), title(name))).collect::<Vec<_>>();
         let reasons: Vec<(String, String)> = DELIVERY_RESULTS
@@ -113,7 +111,7 @@ impl DeadLetters<'_> {
         let spans = SPANS.map(|(value, words)| (value.to_owned(), words.to_owned()));
         html! {
             form.filters method="get" action="/dead-letters" role="search" aria-label="Dead letters" {
-                (choice("endpoint", "Endpoint", "All endpoints", &self.wanted.endpoint, &same(self.endpoints)))
+                (parts::which_endpoint(&self.wanted.endpoint, self.endpoints))
                 (choice("reason", "Reason", "All reasons", &self.wanted.reason, &reasons))
                 (choice("since", "Time", "Any time", &self.wanted.since, &spans))
                 (choice("event", "Event", "All events", &self.wanted.event, &titled(self.events)))

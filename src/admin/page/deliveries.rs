@@ -101,8 +101,6 @@ impl Deliveries<'_> {
     }
 
     fn filters(&self) -> Markup {
-        let same =
-            |names: &[String]| names.iter().map(|name| (name.clone(), name.clone())).collect::<Vec<_>>();
         let titled =
             |names: &[String]| names.iter().map(|name| (name.clone(), title(name))).collect::<Vec<_>>();
         let states = DeliveryState::ALL
@@ -110,7 +108,7 @@ impl Deliveries<'_> {
         let spans = SPANS.map(|(value, words)| (value.to_owned(), words.to_owned()));
         html! {
             form.filters #filters method="get" action="/deliveries" role="search" aria-label="Deliveries" {
-                (choice("endpoint", "Endpoint", "All endpoints", &self.wanted.endpoint, &same(self.endpoints)))
+                (parts::which_endpoint(&self.wanted.endpoint, self.endpoints))
                 (choice("since", "Time", "Any time", &self.wanted.since, &spans))
                 (choice("state", "State", "All states", &self.wanted.state, &states))
                 (choice("event", "Event", "All events", &self.wanted.event, &titled(self.events)))

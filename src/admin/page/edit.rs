@@ -2,7 +2,10 @@
 
 mod both_sides;
 mod fields;
+mod seen;
 mod side;
+
+pub(super) use seen::Seen;
 
 use super::form::{Auth, FieldError, Form, KNOBS, find, is_open, plain};
 use super::parts::{self, Tone, badge, link, segment, title};
@@ -39,6 +42,8 @@ pub(super) struct Edit<'a> {
     /// Whether the removal is being asked about.
     pub(super) removing: bool,
     pub(super) now_ms: u64,
+    /// What came in lately; none: not for the caller.
+    pub(super) seen: Option<&'a Seen>,
 }
 
 impl Edit<'_> {
@@ -49,6 +54,11 @@ impl Edit<'_> {
     /// Whether its sink is the one this form has fields for.
     fn is_http(&self) -> bool {
         self.detail.is_none_or(is_http)
+    }
+
+    /// Whether its file is gone while deliveries still wait for it: there is nothing to edit.
+    fn is_gone(&self) -> bool {
+        self.detail.is_some_and(|detail| detail.settings.is_none() && detail.etag.is_empty())
     }
 
     fn error(&self, field: &str) -> Option<&str> {
@@ -71,6 +81,7 @@ impl Edit<'_> {
             (self.notice())
             @if self.removing { (self.ask_removal()) }
             div.columns {
+                @if self.is_gone() { (self.gone()) } @else {
                 form.card #edit method="post" action=(self.address()) data-guard novalidate autocomplete="off" {
                     input type="hidden" name="base" value=(self.form.base);
                     input type="hidden" name="saved_host" value=(self.form.saved_host);
@@ -79,6 +90,7 @@ impl Edit<'_> {
                     (self.limits())
                     (self.test_section())
                     (self.actions())
+                }
                 }
                 div.stack {
                     @if let Some(detail) = self.detail { (self.side(detail)) } @else { (side::hints()) }
@@ -147,6 +159,7 @@ impl Edit<'_> {
                 (self.text("name", "Name", &self.form.name, self.is_new().then_some("Names the file. Lower-case letters, digits and hyphens"), self.is_new()))
                 (self.picks("events", "Events", "Which statuses of a message it receives", self.events, &self.form.events))
                 (self.picks("products", "Products", "From which parts of the platform", self.products, &self.form.products))
+                (self.would_match())
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the screens of an endpoint do.
 
-use super::edit::{self, Edit, Notice};
+use super::edit::{self, Edit, Notice, Seen};
 use super::form::{FieldError, Form, KNOBS};
 use super::layout::Tab;
 use super::parts::segment;
@@ -298,6 +298,16 @@ async fn not_there(page: &Page, caller: &Caller) -> Response {
     missing(&page.status(caller).await, caller, Tab::Endpoints)
 }
 
+/// What came in lately, for those who may know of every account.
+async fn seen(page: &Page, caller: &Caller) -> Option<Seen> {
+    caller.operator().ok()?;
+    page.look().await;
+    let (window, now_ms) = (page.window(), page.facts.now_ms());
+    let kinds = window.accepted(now_ms).into_iter();
+    let kinds = kinds.map(|(event, product, count)| (event.to_owned(), product.to_owned(), count)).collect();
+    Some(Seen { kinds, since_ms: window.since_ms()? })
+}
+
 async fn draw(
     page: &Page,
     caller: &Caller,
@@ -307,6 +317,7 @@ async fn draw(
 ) -> Response {
     let status = page.status(caller).await;
     let (events, products) = page.facts.catalogue();
+    let seen = seen(page, caller).await;
     let body = Edit {
         form,
         detail,
@@ -318,6 +329,7 @@ async fn draw(
         done: &shown.asked.done,
         removing: shown.asked.ask == "remove",
         now_ms: page.facts.now_ms(),
+        seen: seen.as_ref(),
     }
     .draw();
     let title = detail.map_or("New endpoint", |detail| detail.status.name.as_str());

@@ -50,7 +50,7 @@ pub(super) struct Wanted {
 }
 
 /// Rows on one page.
-const PAGE: usize = 100;
+const PAGE: usize = 50;
 
 impl Wanted {
     fn is_any(&self) -> bool {
@@ -159,7 +159,7 @@ impl List<'_> {
                             th role="columnheader" scope="col" { "Endpoint" }
                             th role="columnheader" scope="col" { "Events and products" }
                             th role="columnheader" scope="col" { "Last 24 hours" }
-                            th role="columnheader" scope="col" { "Waiting" }
+                            th.num role="columnheader" scope="col" { "Waiting" }
                         } }
                         tbody role="rowgroup" { @for row in found.iter().skip(page * PAGE).take(PAGE) { (self.row(row)) } }
                     }
@@ -202,7 +202,7 @@ impl List<'_> {
             tr.item role="row" {
                 td.half role="cell" {
                     (badge(state.icon, state.tone, state.word))
-                    @if let Some(since) = row.since_ms { p.why { "since " (parts::at(since)) } }
+                    @if let Some(since) = row.since_ms { p.why.nowrap { "since " (parts::at(since)) } }
                 }
                 td role="cell" {
                     a.name href=(address) { (row.name) }
@@ -221,7 +221,7 @@ impl List<'_> {
                 td.num role="cell" data-label="Waiting" {
                     @if row.waiting == 0 { span.soft { "none" } } @else {
                         (number(row.waiting))
-                        @if let Some(oldest) = row.oldest_ms { span.soft.small { " oldest " (parts::span(self.now_ms.saturating_sub(oldest) / 1000 * 1000)) } }
+                        @if let Some(oldest) = row.oldest_ms { span.soft.small { " oldest " (parts::lasting(oldest, self.now_ms)) } }
                     }
                 }
             }
@@ -308,17 +308,17 @@ fn pictures(hour: &[Point], window: &Window, now_ms: u64) -> Markup {
     let last_age = hour.iter().rev().find_map(|point| Some((point.p50?, point.p99?)));
     html! {
         (Chart {
-            title: "Each minute", series: &flow, say: count, nothing: "Nothing in the last hour",
+            title: "Per minute", series: &flow, say: count, whole: true, nothing: "Nothing in the last hour",
             words: format!("In the last hour {} delivered, {} failed.", number(delivered), parts::counted(failed, "attempt", "attempts")),
         }.draw())
         (Chart {
-            title: "Age at delivery", series: &age, say: seconds, nothing: "No delivery in the last hour",
+            title: "Age at delivery", series: &age, say: seconds, whole: false, nothing: "No delivery in the last hour",
             words: last_age.map_or_else(|| "No delivery in the last hour.".to_owned(), |(p50, p99)| {
                 format!("Of what was delivered last, half was younger than {}, 99 of 100 younger than {}.", seconds(p50), seconds(p99))
             }),
         }.draw())
         (Chart {
-            title: "Waiting", series: &waiting, say: count, nothing: "Nothing waits",
+            title: "Waiting", series: &waiting, say: count, whole: true, nothing: "Nothing waits",
             words: if waiting.is_empty() { "Nothing waited in the last hour.".to_owned() } else {
                 let names: Vec<&str> = waiting.iter().map(|series| series.name.as_str()).collect();
                 format!("Deliveries that waited in the last hour, most at {}.", names.join(", "))

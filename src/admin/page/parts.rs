@@ -117,6 +117,14 @@ pub(super) fn span(ms: u64) -> String {
     }
 }
 
+/// For how long already, in whole seconds.
+pub(super) fn lasting(then_ms: u64, now_ms: u64) -> String {
+    match now_ms.saturating_sub(then_ms) / 1000 {
+        0 => "under 1 s".to_owned(),
+        seconds => span(seconds * 1000),
+    }
+}
+
 /// Since when, as a length of time.
 pub(super) fn ago(then_ms: u64, now_ms: u64) -> String {
     match now_ms.saturating_sub(then_ms) / 1000 {
@@ -188,6 +196,21 @@ pub(super) fn choice(name: &str, label: &str, all: &str, now: &str, options: &[(
                     option value=(value) selected[now == value] { (text) }
                 }
             }
+        }
+    }
+}
+
+/// A filter of endpoints: a choice, or where there are too many of them, a name to enter.
+pub(super) fn which_endpoint(now: &str, endpoints: &[String]) -> Markup {
+    const MOST: usize = 200;
+    if endpoints.len() <= MOST {
+        let options: Vec<_> = endpoints.iter().map(|name| (name.clone(), name.clone())).collect();
+        return choice("endpoint", "Endpoint", "All endpoints", now, &options);
+    }
+    html! {
+        div.field {
+            label for="f-endpoint" { "Endpoint" }
+            input #f-endpoint name="endpoint" value=(now) placeholder="Its whole name" autocomplete="off" spellcheck="false";
         }
     }
 }

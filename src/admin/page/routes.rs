@@ -61,7 +61,7 @@ fn row(endpoint: &EndpointStatus, status: &Status) -> Row {
         account: endpoint.account.clone(),
         state: endpoint.state.clone(),
         why: endpoint.note.clone(),
-        since_ms: None,
+        since_ms: endpoint.since_ms,
         destination: endpoint.destination.clone(),
         events: names(&endpoint.events),
         products: names(&endpoint.products),
@@ -86,11 +86,9 @@ async fn reload_status(State(page): State<Page>, caller: Caller, Query(said): Qu
         return missing(&status, &caller, Tab::Reload);
     }
     let history = page.facts.reloads().await;
-    Screen::new("Reload status", Tab::Reload).show(
-        &status,
-        &caller,
-        &reload::draw(&status, &history, &said.done),
-    )
+    let mut screen = Screen::new("Reload status", Tab::Reload);
+    screen.path.push((String::new(), "Reload status".to_owned()));
+    screen.show(&status, &caller, &reload::draw(&status, &history, &said.done))
 }
 
 async fn check_again(State(page): State<Page>, caller: Caller) -> Response {

@@ -1,8 +1,8 @@
 //! What the pictures show: the last hour by the minute, and the last day by the hour for each endpoint.
 //!
 //! A reader of the daemon's counters feeds it [`Traffic`] now and then; it keeps differences, so nothing on the way of
-//! an event knows of it. Its size is fixed: 60 minutes in all, and for at most [`MAX_ENDPOINTS`] endpoints 60 counts
-//! of what waits and 24 hours of results.
+//! an event knows of it. Its size is fixed: 60 minutes in all, 24 hours for each event and product of the catalogue,
+//! and for at most [`MAX_ENDPOINTS`] endpoints 60 counts of what waits and 24 hours of results.
 
 use crate::metrics::{EndpointTraffic, Traffic};
 use std::collections::{HashMap, HashSet};
@@ -12,6 +12,9 @@ pub(super) const MINUTES: usize = 60;
 
 /// Hours kept.
 pub(super) const HOURS: usize = 24;
+
+/// Pairs of event and product that are counted: as many as a large catalogue has.
+const MAX_KINDS: usize = 1024;
 
 /// Endpoints whose own numbers are kept; about 1.5 KB each. Those with work come first in what is fed.
 const MAX_ENDPOINTS: usize = 4096;
@@ -99,12 +102,18 @@ pub(super) struct Window {
     minutes: Ring<Minute, MINUTES>,
     endpoints: HashMap<String, Endpoint>,
     ages: Vec<(f64, u64)>,
+    /// Events that were accepted, by event and product: the counter, and what it grew by.
+    accepted: HashMap<(String, String), (u64, Ring<u64, HOURS>)>,
+    /// When it was fed first.
+    since_ms: Option<u64>,
 }
 
 impl Window {
     /// Takes the counters in. What happened since the last time counts for the minute and the hour of `now_ms`.
     pub(super) fn feed(&mut self, traffic: Traffic, now_ms: u64) {
         let (minute, hour) = (now_ms / MINUTE_MS, now_ms / HOUR_MS);
+        self.since_ms.get_or_insert(now_ms);
+        self.take_accepted(traffic.accepted, hour);
         let listed: HashSet<&str> =
             traffic.endpoints.iter().map(|endpoint| endpoint.endpoint.as_str()).collect();
         self.endpoints.retain(|name, _| listed.contains(name.as_str()));
@@ -135,6 +144,36 @@ impl Window {
             *count += more;
         }
         self.ages = traffic.ages;
+    }
+
+    fn take_accepted(&mut self, accepted: Vec<(String, String, u64)>, hour: u64) {
+        for (event, product, now) in accepted {
+            let kind = (event, product);
+            if self.accepted.len() >= MAX_KINDS && !self.accepted.contains_key(&kind) {
+                continue;
+            }
+            let (last, hours) = self.accepted.entry(kind).or_default();
+            *hours.at(hour) += since(now, *last);
+            *last = now;
+        }
+    }
+
+    /// Events that were accepted in the last day, by event and product, in their order.
+    pub(super) fn accepted(&self, now_ms: u64) -> Vec<(&str, &str, u64)> {
+        let sum = |hours: &Ring<u64, HOURS>| hours.upto(now_ms / HOUR_MS).into_iter().sum();
+        let mut all: Vec<(&str, &str, u64)> = self
+            .accepted
+            .iter()
+            .map(|((event, product), (_, hours))| (event.as_str(), product.as_str(), sum(hours)))
+            .filter(|(_, _, count)| *count > 0)
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Since when it knows anything.
+    pub(super) fn since_ms(&self) -> Option<u64> {
+        self.since_ms
     }
 
     /// The last hour, oldest minute first.
@@ -230,7 +269,7 @@ mod tests {
 
     fn traffic(delivered: u64, failed: u64, waiting: u64, ages: &[(f64, u64)]) -> Traffic {
         let endpoint = EndpointTraffic { endpoint: "acme".to_owned(), delivered, failed, waiting };
-        Traffic { endpoints: vec![endpoint], ages: ages.to_vec() }
+        Traffic { endpoints: vec![endpoint], ages: ages.to_vec(), accepted: Vec::new() }
     }
 
     #[test]
@@ -300,12 +339,30 @@ mod tests {
     }
 
     #[test]
+    fn events_of_the_last_day_are_counted_by_event_and_product() {
+        let mut window = Window::default();
+        let counted = |count| Traffic {
+            accepted: vec![
+                ("sent".to_owned(), "crm".to_owned(), count),
+                ("read".to_owned(), "crm".to_owned(), 0),
+            ],
+            ..Traffic::default()
+        };
+        window.feed(counted(3), 0);
+        window.feed(counted(10), 20 * HOUR_MS);
+        assert_eq!(window.accepted(20 * HOUR_MS), [("sent", "crm", 10)]);
+        assert_eq!(window.accepted(30 * HOUR_MS), [("sent", "crm", 7)]);
+        assert_eq!(window.accepted(60 * HOUR_MS), []);
+        assert_eq!(window.since_ms(), Some(0));
+    }
+
+    #[test]
     fn so_many_endpoints_at_most_have_numbers_of_their_own() {
         let mut window = Window::default();
         let endpoints = (0..MAX_ENDPOINTS + 10)
             .map(|n| EndpointTraffic { endpoint: format!("e{n}"), ..EndpointTraffic::default() })
             .collect();
-        window.feed(Traffic { endpoints, ages: Vec::new() }, 0);
+        window.feed(Traffic { endpoints, ..Traffic::default() }, 0);
         assert_eq!(window.endpoints.len(), MAX_ENDPOINTS);
     }
 }

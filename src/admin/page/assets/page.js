@@ -40,6 +40,21 @@
     all.addEventListener("change", () => { for (const box of $$("input[name=id]")) box.checked = all.checked; });
   };
 
+  // How many events of the last day the choice would have matched, counted again with every change.
+  const matches = () => {
+    const shown = $("#matches");
+    if (!shown) return;
+    const kinds = shown.dataset.seen.split(";").filter(Boolean).map((kind) => kind.split(" "));
+    const chosen = (name) => new Set($$(`#${name} input:checked`).map((box) => box.value));
+    const count = () => {
+      const events = chosen("events"), products = chosen("products");
+      const sum = kinds.reduce((all, [event, product, n]) => all + (events.has(event) && products.has(product) ? Number(n) : 0), 0);
+      shown.textContent = sum.toLocaleString("en");
+    };
+    for (const name of ["events", "products"]) document.getElementById(name).addEventListener("change", count);
+    count();
+  };
+
   // Fields that only count for one choice: the credentials' two ways.
   const ways = (root) => {
     const radios = $$("input[name=auth]", root);
@@ -198,4 +213,5 @@
   // A summary of problems takes the focus, so that it is read first.
   $("#summary > [tabindex]")?.focus();
   prepare(document);
+  matches();
 })();

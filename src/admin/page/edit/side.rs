@@ -14,7 +14,7 @@ impl Edit<'_> {
             section.card.pad #state-card data-live data-say={(status.name) " is " (state.word)} aria-labelledby="state-title" {
                 div.stack {
                     h2 #state-title { (badge(state.icon, state.tone, state.word)) }
-                    @if let Some(since) = detail.since_ms { p.small.soft { "since " (parts::at(since)) ", " (parts::ago(since, self.now_ms)) } }
+                    @if let Some(since) = status.since_ms { p.small.soft { "since " (parts::at(since)) ", " (parts::ago(since, self.now_ms)) } }
                     @if let Some(note) = &status.note { p { (capital(note)) "." } }
                     p.small { (state.events) }
                     @if let Some(error) = status.last_error.as_deref().filter(|_| status.state != "active" || status.parked > 0) { p.small.break { strong { "Last failure: " } (error) } }
@@ -22,7 +22,7 @@ impl Edit<'_> {
                     (self.orders(detail))
                     dl.facts {
                         dt { "Waiting" } dd.num { (parts::number(status.ready + status.parked)) }
-                        @if let Some(oldest) = status.oldest_ms { dt { "Oldest" } dd.num { (parts::span(self.now_ms.saturating_sub(oldest) / 1000 * 1000)) } }
+                        @if let Some(oldest) = status.oldest_ms { dt { "Oldest" } dd.num { (parts::lasting(oldest, self.now_ms)) } }
                         dt { "Sending now" } dd.num { (status.in_flight) }
                         dt { "Dead letters" } dd.num { (parts::number(status.dead)) }
                     }
@@ -40,20 +40,39 @@ impl Edit<'_> {
                 div.stack {
                     h2 #file-card { "File" }
                     p.mono.break { (detail.file) }
-                    details {
+                    @if !detail.toml.is_empty() { details {
                         summary { "View TOML" }
                         pre #toml tabindex="0" { (detail.toml) }
                         button.slim type="button" data-copy="#toml" hidden { "Copy TOML" }
-                    }
+                    } }
                     @if !detail.changes.is_empty() {
                         h3 { "Changes" }
                         ul.stack.tight.small {
                             @for change in detail.changes.iter().take(8) {
-                                li { (parts::at(change.at_ms)) " by " (change.by) @for what in &change.what { div.soft.break { (what) } } }
+                                li { (parts::at(change.at_ms)) " by " strong { (change.by) } @for what in &change.what { div.soft.break { (what) } } }
                             }
                         }
                     }
-                    a.small.tone-bad href={(self.address()) "?ask=remove"} { "Remove this endpoint" }
+                    @if !detail.etag.is_empty() { a.small.tone-bad href={(self.address()) "?ask=remove"} { "Remove this endpoint" } }
+                }
+            }
+        }
+    }
+
+    /// What stands in the form's place where its file is gone.
+    pub(super) fn gone(&self) -> Markup {
+        let Some(detail) = self.detail else { return html! {} };
+        let waiting = detail.status.ready + detail.status.parked;
+        html! {
+            section.card.pad aria-labelledby="gone-title" {
+                div.stack {
+                    h2 #gone-title { span.mono { (detail.file) } " is gone" }
+                    p {
+                        (parts::counted(waiting, "delivery is", "deliveries are"))
+                        " held for the time of grace (" span.mono { "removed_grace" } " under " span.mono { "[reload]" } "), then dead letters."
+                    }
+                    p { "Put the file back and it goes on as if nothing had happened. Under the same name and account, a new endpoint takes over what waits." }
+                    div.row { a.btn href="/new" { "New endpoint" } a.btn.plain href="/" { "Endpoints" } }
                 }
             }
         }
