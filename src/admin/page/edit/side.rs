@@ -15,7 +15,7 @@ impl Edit<'_> {
                 div.stack {
                     h2 #state-title { (badge(state.icon, state.tone, state.word)) }
                     @if let Some(since) = status.since_ms { p.small.soft { "since " (parts::at(since)) ", " (parts::ago(since, self.now_ms)) } }
-                    @if let Some(note) = &status.note { p { (capital(note)) "." } }
+                    @if let Some(note) = status.note.as_ref().filter(|_| matches!(&*status.state, "open" | "waiting")) { p { (capital(note)) "." } }
                     p.small { (state.events) }
                     @if let Some(error) = status.last_error.as_deref().filter(|_| status.state != "active" || status.parked > 0) { p.small.break { strong { "Last failure: " } (error) } }
                     p.small.soft { (state.way_out) }
