@@ -145,12 +145,16 @@ pub(super) async fn export(State(backend): Backend, RawQuery(query): RawQuery) -
     let backend = of(&backend)?;
     let mut query = Query::read(query.as_deref(), &[&DeliveryFilter::DEAD_LETTERS[..]])?;
     let wanted = query.filter()?;
-    let lines = backend.export(wanted).await?;
+    Ok(letters_file(backend.export(wanted).await?))
+}
+
+/// Lines of dead letters as a file to keep.
+pub(super) fn letters_file(lines: LetterLines) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"dead-letters.ndjson\""),
     ];
-    Ok((headers, Body::from_stream(lines)).into_response())
+    (headers, Body::from_stream(lines)).into_response()
 }
 
 /// Without a filter it must say `all=true`: nobody deletes everything by leaving something out.

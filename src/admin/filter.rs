@@ -40,6 +40,9 @@ pub struct DeliveryFilter {
     /// And before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// Only of endpoints for this account: what a login is limited to, and nothing that anybody writes.
+    #[serde(skip)]
+    pub owner: Option<String>,
 }
 
 /// A [`DeliveryFilter`] that was understood.
@@ -65,6 +68,8 @@ pub struct Wanted {
     pub since_ms: Option<u64>,
     /// Likewise; this one is not included.
     pub until_ms: Option<u64>,
+    /// Only of endpoints for this account.
+    pub owner: Option<String>,
 }
 
 impl Wanted {
@@ -143,6 +148,7 @@ impl DeliveryFilter {
             account: self.account.clone(),
             since_ms: self.since.as_deref().map(|text| time("since", text, now_ms)).transpose()?,
             until_ms: self.until.as_deref().map(|text| time("until", text, now_ms)).transpose()?,
+            owner: self.owner.clone(),
         })
     }
 }

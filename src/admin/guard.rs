@@ -115,7 +115,9 @@ fn turned_away(problem: Problem, request: &Request) -> Response {
     let accepts = single(request.headers(), header::ACCEPT.as_str()).unwrap_or_default();
     let person = *request.method() == Method::GET && accepts.contains("text/html");
     if person && !path.starts_with("/api/") && !path.starts_with("/-/") {
-        return Redirect::to("/login").into_response();
+        let wanted = request.uri().path_and_query().map_or("/", |wanted| wanted.as_str());
+        let next: String = url::form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
+        return Redirect::to(&format!("/login?next={next}")).into_response();
     }
     problem.into_response()
 }

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -35,8 +35,9 @@ pub(super) async fn login(
     };
     let access = door.access();
     let token = match door.check(&access, &entered.username, &entered.password, peer) {
+        Err(_) if form && is_person(&headers) => return again("often", entered.next.as_deref()),
         Err(problem) => return problem.into_response(),
-        Ok(None) if form => return Redirect::to("/login?failed=1").into_response(),
+        Ok(None) if form => return again("wrong", entered.next.as_deref()),
         Ok(None) => {
             let detail = "the user name or password is wrong";
             return Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
@@ -50,6 +51,20 @@ pub(super) async fn login(
         StatusCode::NO_CONTENT.into_response()
     };
     with_cookie(answer, &token, secure, "")
+}
+
+/// Back to the page that asks, with the reason.
+fn again(why: &str, next: Option<&str>) -> Response {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("failed", why);
+    if let Some(next) = next {
+        query.append_pair("next", next);
+    }
+    Redirect::to(&format!("/login?{}", query.finish())).into_response()
+}
+
+fn is_person(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).and_then(|kinds| kinds.to_str().ok()).is_some_and(|kinds| kinds.contains("text/html"))
 }
 
 /// Ends the session.

@@ -106,6 +106,7 @@ impl<'a> Screen<'a> {
             path: self.path,
             status,
             login: caller.login.as_deref(),
+            operator: caller.scope.account().is_none(),
         };
         html(self.code, layout::page(&frame, body))
     }

@@ -9,7 +9,7 @@ use crate::admin::{
 };
 use crate::clock::Clock;
 use crate::history::{Cursor, EmbeddedHistory, Filter, History as _, Outcome};
-use crate::ids::{DeliveryId, EndpointUid, EventId, Seq};
+use crate::ids::{DeliveryId, EndpointUid, EventId, Identity, Seq};
 use crate::router::RouterHandle;
 use crate::spool::{EmbeddedSpool, SpoolError};
 use async_trait::async_trait;
@@ -63,11 +63,14 @@ impl Deliveries {
     pub(super) fn filter(&self, wanted: &Wanted) -> Filter {
         let text = |text: &Option<String>| text.as_deref().map(Arc::from);
         let waits = !matches!(wanted.state, None | Some(DeliveryState::Delivered | DeliveryState::Dead));
-        let endpoints = wanted.endpoint.as_deref().map(|name| {
+        let (name, owner) = (wanted.endpoint.as_deref(), wanted.owner.as_deref());
+        let fits = |known: &Identity| {
+            name.is_none_or(|name| &*known.name == name)
+                && (owner.is_none() || known.account.as_deref() == owner)
+        };
+        let endpoints = (name.is_some() || owner.is_some()).then(|| {
             let known = self.spool.known().into_iter();
-            let named =
-                known.filter(|(_, identity)| identity.as_ref().is_some_and(|known| &*known.name == name));
-            named.map(|(uid, _)| uid).collect()
+            known.filter(|(_, known)| known.as_ref().is_some_and(fits)).map(|(uid, _)| uid).collect()
         });
         let time_ms = (wanted.since_ms.is_some() || wanted.until_ms.is_some())
             .then(|| wanted.since_ms.unwrap_or(0)..wanted.until_ms.unwrap_or(u64::MAX));

@@ -2,7 +2,11 @@
 // password wrong, correct it, activate it; meet an edit on disk; see it held and resumed; replay its dead letters; see a
 // rejected file. Every screen passes axe, wide and narrow, light and dark. With --shots DIR it takes their pictures.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { hostile } from "./hostile.mjs";
+import { byKeyboard } from "./keys.mjs";
+import { logins, readOnly } from "./others.mjs";
 import { accessible, browser, daemon, receiver, until } from "./support.mjs";
 
 const shots = process.argv.includes("--shots") ? process.argv[process.argv.indexOf("--shots") + 1] : null;
@@ -36,18 +40,18 @@ const event = (name, n) => ({ event: name, product: "crm", data: { message_id: `
 const open = async (path) => { await page.goto(site.origin + path); };
 const text = (what) => page.locator(what).innerText();
 /** One screen: for everybody, in every size and light. */
-const screen = async (name) => {
+const screen = async (name, on = page) => {
   for (const [width, scheme] of shots ? [[1280, "light"], [1280, "dark"], [320, "light"], [320, "dark"]] : [[1280, "light"], [320, "dark"]]) {
-    await page.setViewportSize({ width, height: width === 320 ? 720 : 860 });
-    await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
-    wrong.push(...await accessible(page, `${name} at ${width} px, ${scheme}`));
+    await on.setViewportSize({ width, height: width === 320 ? 720 : 860 });
+    await on.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+    wrong.push(...await accessible(on, `${name} at ${width} px, ${scheme}`));
     if (!shots) continue;
-    const height = await page.evaluate(() => document.documentElement.scrollHeight);
-    await page.setViewportSize({ width, height: Math.max(height, 480) });
-    await page.screenshot({ path: join(shots, `${name}-${width}-${scheme}.png`) });
+    const height = await on.evaluate(() => document.documentElement.scrollHeight);
+    await on.setViewportSize({ width, height: Math.max(height, 480) });
+    await on.screenshot({ path: join(shots, `${name}-${width}-${scheme}.png`) });
   }
-  await page.setViewportSize({ width: 1280, height: 860 });
-  await page.emulateMedia({ colorScheme: "light" });
+  await on.setViewportSize({ width: 1280, height: 860 });
+  await on.emulateMedia({ colorScheme: "light" });
 };
 const step = async (words, does) => {
   const start = Date.now();
@@ -249,6 +253,48 @@ try {
     assert.match(await text("#state-card"), /Removed[\s\S]*since/);
     await screen("removed");
   });
+
+  await step("dead letters: those picked are deleted, all are exported, a replay is stopped halfway", async () => {
+    server.of("/acme").status = 410;
+    for (const n of [1, 2, 3, 4, 5, 6]) {
+      await site.post([event("failed", `letter-${n}`)]);
+      await until("it is dead", async () => (await site.status("acme")).dead === n);
+      await site.resume("acme");
+    }
+    await open("/dead-letters?endpoint=acme");
+    await page.getByLabel("Select all on this page").check();
+    await page.getByLabel("Select all on this page").uncheck();
+    await page.getByRole("row", { name: /letter-6/ }).getByRole("checkbox").check();
+    await page.getByRole("button", { name: "Delete selected" }).click();
+    await page.waitForURL(/done=deleted/);
+    assert.equal((await site.status("acme")).dead, 5);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Export NDJSON" }).click()]);
+    assert.equal(readFileSync(await download.path(), "utf8").trim().split("\n").length, 5);
+    server.of("/acme").status = 200;
+    await page.getByRole("link", { name: "Replay all…" }).click();
+    await page.getByLabel("Rate").fill("6/m");
+    await page.getByRole("button", { name: "Replay", exact: true }).click();
+    await page.getByText(/Replaying: \d of 5/).waitFor();
+    await screen("replaying");
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText(/Stopped: \d of 5/).waitFor();
+    assert.ok((await site.status("acme")).dead > 0);
+  });
+
+  await step("every screen, with its style, script and mark, weighs less than 150 KB", async () => {
+    const bytes = async (path) => (await (await fetch(site.origin + path)).arrayBuffer()).byteLength;
+    for (const path of ["/", "/new", "/endpoints/acme", "/deliveries", "/dead-letters", "/reload-status", "/login"]) {
+      const assets = new Set((await (await fetch(site.origin + path)).text()).match(/\/assets\/[^"]+/g));
+      assert.equal(assets.size, 3, path);
+      const sum = (await Promise.all([path, ...assets].map(bytes))).reduce((sum, part) => sum + part, 0);
+      assert.ok(sum < 150_000, `${path} weighs ${sum} bytes`);
+    }
+  });
+
+  await step("the whole way by keyboard alone", () => byKeyboard({ site, server, page, until }));
+  await step("scripts in what comes from outside stay text, on every screen", () => hostile({ site, server, page, until }));
+  await step("who signs in for an account sees, exports and deletes only what is its own", () => logins({ config, server, screen, wrong }));
+  await step("a folder that cannot be written: the TOML is there to copy", () => readOnly({ config, server, screen, wrong }));
 
   await step("removed, it is gone from the list and from disk", async () => {
     await open("/endpoints/acme");

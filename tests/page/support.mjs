@@ -1,7 +1,7 @@
 // What the browser test is made of: a daemon of its own, a receiver that does as told, a browser, and a way to look.
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
-import { mkdtempSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,8 +28,10 @@ export async function receiver() {
     if (!paths.has(path)) paths.set(path, { status: 200, headers: {}, body: "", basic: null, requests: [] });
     return paths.get(path);
   };
+  const prefixes = new Map();
+  const anyOf = (url) => [...prefixes].find(([prefix]) => url.startsWith(prefix))?.[1];
   const server = createServer((request, response) => {
-    const path = of(request.url);
+    const path = anyOf(request.url) ?? of(request.url);
     const parts = [];
     request.on("data", (part) => parts.push(part));
     request.on("end", () => {
@@ -41,18 +43,24 @@ export async function receiver() {
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
   const origin = `http://127.0.0.1:${server.address().port}`;
-  return { of, url: (path) => origin + path, close: () => { server.closeAllConnections(); server.close(); } };
+  /** Whatever begins so, queries included. */
+  const any = (prefix) => { prefixes.set(prefix, of(prefix)); return of(prefix); };
+  return { of, any, url: (path) => origin + path, close: () => { server.closeAllConnections(); server.close(); } };
 }
 
 /** The real daemon, with a folder that goes with it. */
-export async function daemon(config, files) {
+export async function daemon(config, files, { uid, login } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "postrider-page-"));
   mkdirSync(join(folder, "endpoints"));
   writeFileSync(join(folder, "postrider.toml"), config);
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, "endpoints", name), text);
   const ready = join(folder, "ready");
   let log = "";
-  const child = spawn(process.env.POSTRIDER_BINARY, ["run", "-c", join(folder, "postrider.toml"), "--ready-file", ready], { stdio: ["ignore", "pipe", "pipe"] });
+  if (uid) {
+    // Its own folder, but for the endpoints, which it may only read.
+    chownSync(folder, uid, uid);
+  }
+  const child = spawn(process.env.POSTRIDER_BINARY, ["run", "-c", join(folder, "postrider.toml"), "--ready-file", ready], { stdio: ["ignore", "pipe", "pipe"], ...(uid ? { uid, gid: uid } : {}) });
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => { log += text; });
   const gone = new Promise((done) => child.on("exit", done));
   const at = await until("the daemon is ready", () => {
@@ -73,7 +81,11 @@ export async function daemon(config, files) {
       this.posted += events.length;
       return answer.json();
     },
-    status: async (name) => (await (await fetch(`http://${at.admin}/api/v1/status`)).json()).endpoints.find((endpoint) => endpoint.name === name),
+    status: async (name) => (await (await fetch(`http://${at.admin}/api/v1/status`, login ? { headers: { authorization: `Basic ${Buffer.from(login).toString("base64")}` } } : {})).json()).endpoints.find((endpoint) => endpoint.name === name),
+    async resume(name) {
+      const answer = await fetch(`http://${at.admin}/api/v1/endpoints/${name}/resume`, { method: "POST", headers: { "content-type": "application/json" } });
+      if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
+    },
     async close() {
       child.kill("SIGKILL");
       await gone;

@@ -194,7 +194,7 @@ impl DeadLetters<'_> {
                         button.slim name="action" value="delete-selected" { "Delete selected" }
                         span.end.row {
                             a.btn.slim href=(self.wanted.link("ask", "replay")) { "Replay all…" }
-                            a.btn.slim href=(link("/api/v1/dead-letters/export", &export)) download { "Export NDJSON" }
+                            a.btn.slim href=(link("/dead-letters/export", &export)) download { "Export NDJSON" }
                             a.btn.slim.danger href=(self.wanted.link("ask", "delete")) { "Delete all…" }
                         }
                     }

@@ -37,6 +37,8 @@ pub(super) struct Frame<'a> {
     pub(super) status: &'a Status,
     /// Who is signed in, where somebody must be.
     pub(super) login: Option<&'a str>,
+    /// Whether it is an operator's: others have nothing to see of the files and the daemon.
+    pub(super) operator: bool,
 }
 
 /// A whole page.
@@ -68,8 +70,10 @@ pub(super) fn page(frame: &Frame<'_>, body: &Markup) -> Markup {
                     div.wide {
                         span { "Postrider " (frame.status.version) }
                         span { "Running for " (parts::span(frame.status.uptime_seconds * 1000)) }
-                        span.break { (frame.status.config.path) }
-                        a href="/metrics" { "Metrics" }
+                        @if frame.operator {
+                            span.break { (frame.status.config.path) }
+                            a href="/metrics" { "Metrics" }
+                        }
                         button.plain.slim #keys-open type="button" hidden { "Keys" }
                     }
                 }
@@ -126,13 +130,13 @@ fn running(frame: &Frame<'_>) -> Markup {
     let wrong = config.errors.len() as u64;
     html! {
         div.end {
-            a href="/reload-status" #config data-live {
+            @if frame.operator { a href="/reload-status" #config data-live {
                 @if wrong == 0 {
                     (badge(Icon::Tick, Tone::Good, &format!("Configuration {} in force", frame.status.generation)))
                 } @else {
                     (badge(Icon::Bang, Tone::Bad, &parts::counted(wrong, "file problem", "file problems")))
                 }
-            }
+            } }
             @if let Some(login) = frame.login {
                 form method="post" action="/logout" { span.soft { (login) " " } button.slim { "Sign out" } }
             }
@@ -144,7 +148,7 @@ fn tabs(frame: &Frame<'_>) -> Markup {
     let dead: u64 = frame.status.endpoints.iter().map(|endpoint| endpoint.dead).sum();
     html! {
         nav.tabs aria-label="Event Forwarding" {
-            @for tab in Tab::ALL {
+            @for tab in Tab::ALL.into_iter().filter(|tab| frame.operator || *tab != Tab::Reload) {
                 @let (address, words) = tab.link();
                 a href=(address) aria-current=[(tab == frame.tab).then_some("page")] {
                     (words)

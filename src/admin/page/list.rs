@@ -81,6 +81,8 @@ pub(super) struct List<'a> {
     pub(super) window: &'a Window,
     pub(super) now_ms: u64,
     pub(super) folder: &'a str,
+    /// Whether the caller sees every endpoint: the sums of all of them are not for others.
+    pub(super) operator: bool,
 }
 
 /// The file a new reader copies.
@@ -98,14 +100,46 @@ impl List<'_> {
             @if self.rows.is_empty() {
                 div.card { (self.nothing_yet()) }
             } @else {
-                div.charts #charts data-live { (pictures(&self.window.hour(self.now_ms), self.window, self.now_ms)) }
+                div.charts #charts data-live {
+                    @if self.operator { (flow(&self.window.hour(self.now_ms))) }
+                    (self.waiting())
+                }
                 (self.filters())
                 (self.table())
             }
         }
     }
 
+    /// What waits, of the endpoints that the caller sees.
+    #[expect(clippy::cast_precision_loss, reason = "for a picture")]
+    fn waiting(&self) -> Markup {
+        let seen: std::collections::HashSet<&str> = self.rows.iter().map(|row| row.name.as_str()).collect();
+        let waiting: Vec<Series> = self
+            .window
+            .fullest(LOOKS.len(), self.now_ms, |name| seen.contains(name))
+            .into_iter()
+            .zip(LOOKS)
+            .map(|((name, values), look)| Series {
+                name,
+                look,
+                values: values.into_iter().map(|count| Some(count as f64)).collect(),
+            })
+            .collect();
+        let words = if waiting.is_empty() {
+            "Nothing waited in the last hour.".to_owned()
+        } else {
+            let names: Vec<&str> = waiting.iter().map(|series| series.name.as_str()).collect();
+            format!("Deliveries that waited in the last hour, most at {}.", names.join(", "))
+        };
+        Chart { title: "Waiting", series: &waiting, say: count, whole: true, nothing: "Nothing waits", words }
+            .draw()
+    }
+
     fn nothing_yet(&self) -> Markup {
+        if !self.operator {
+            let text = html! { p { "Create the first one for your account." } div.row { a.btn.go href="/new" { "New endpoint" } } };
+            return parts::empty("No endpoints yet", &text);
+        }
         parts::empty(
             "No endpoints yet",
             &html! {
@@ -279,9 +313,9 @@ fn names(names: Option<&[String]>, all: &[String], what: &str) -> String {
     }
 }
 
-/// The three pictures of the last hour.
+/// What ended in the last hour, and how old it was.
 #[expect(clippy::cast_precision_loss, reason = "for a picture")]
-fn pictures(hour: &[Point], window: &Window, now_ms: u64) -> Markup {
+fn flow(hour: &[Point]) -> Markup {
     let line = |name: &str, look, of: &dyn Fn(&Point) -> Option<f64>| Series {
         name: name.to_owned(),
         look,
@@ -295,16 +329,6 @@ fn pictures(hour: &[Point], window: &Window, now_ms: u64) -> Markup {
     ];
     let age =
         [line("half under", LOOKS[0], &|point| point.p50), line("99 % under", LOOKS[1], &|point| point.p99)];
-    let waiting: Vec<Series> = window
-        .fullest(LOOKS.len(), now_ms)
-        .into_iter()
-        .zip(LOOKS)
-        .map(|((name, values), look)| Series {
-            name,
-            look,
-            values: values.into_iter().map(|count| Some(count as f64)).collect(),
-        })
-        .collect();
     let last_age = hour.iter().rev().find_map(|point| Some((point.p50?, point.p99?)));
     html! {
         (Chart {
@@ -316,13 +340,6 @@ fn pictures(hour: &[Point], window: &Window, now_ms: u64) -> Markup {
             words: last_age.map_or_else(|| "No delivery in the last hour.".to_owned(), |(p50, p99)| {
                 format!("Of what was delivered last, half was younger than {}, 99 of 100 younger than {}.", seconds(p50), seconds(p99))
             }),
-        }.draw())
-        (Chart {
-            title: "Waiting", series: &waiting, say: count, whole: true, nothing: "Nothing waits",
-            words: if waiting.is_empty() { "Nothing waited in the last hour.".to_owned() } else {
-                let names: Vec<&str> = waiting.iter().map(|series| series.name.as_str()).collect();
-                format!("Deliveries that waited in the last hour, most at {}.", names.join(", "))
-            },
         }.draw())
     }
 }

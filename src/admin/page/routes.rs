@@ -22,6 +22,7 @@ pub(in crate::admin) fn router(page: Page) -> Router {
         .route("/deliveries", get(work_routes::deliveries))
         .route("/deliveries/{id}/retry", post(work_routes::retry))
         .route("/dead-letters", get(work_routes::dead_letters).post(work_routes::act))
+        .route("/dead-letters/export", get(work_routes::export))
         .route("/dead-letters/replays/{id}/stop", post(work_routes::stop))
         .route("/reload-status", get(reload_status).post(check_again))
         .route("/login", get(sign_in))
@@ -45,6 +46,7 @@ async fn endpoints(State(page): State<Page>, caller: Caller, Query(wanted): Quer
             window: &window,
             now_ms,
             folder: &folder,
+            operator: caller.scope.account().is_none(),
         };
         list.draw()
     };
@@ -104,32 +106,38 @@ async fn check_again(State(page): State<Page>, caller: Caller) -> Response {
     go(&format!("/reload-status?done={word}"))
 }
 
-/// Whether a wrong password was entered just before.
+/// Why the one before did not get in, and where this one wants to go.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Entered {
     failed: String,
+    next: String,
 }
 
 async fn sign_in(Query(entered): Query<Entered>) -> Response {
-    let failed = !entered.failed.is_empty();
+    let failed = match entered.failed.as_str() {
+        "" => None,
+        "often" => Some("Too many wrong passwords came from your address. Wait a minute, then try again"),
+        _ => Some("The user name or the password is wrong. Enter both again"),
+    };
     let body = html! {
         form.card.pad.signin method="post" action="/login" {
             div.stack {
                 h1 { "Sign in" }
                 p.soft { "Developer Tools › Event Forwarding" }
-                @if failed {
-                    div.note.bad role="alert" { p #failed { "The user name or the password is wrong. Enter both again" } }
+                @if !entered.next.is_empty() { input type="hidden" name="next" value=(entered.next); }
+                @if let Some(text) = failed {
+                    div.note.bad role="alert" { p #failed { (text) } }
                 }
                 div.field {
                     label for="username" { "User name" }
                     input #username name="username" autocomplete="username" autocapitalize="off" spellcheck="false" required
-                        aria-describedby=[failed.then_some("failed")];
+                        aria-describedby=[failed.map(|_| "failed")];
                 }
                 div.field {
                     label for="password" { "Password" }
                     input #password name="password" type="password" autocomplete="current-password" required
-                        aria-describedby=[failed.then_some("failed")];
+                        aria-describedby=[failed.map(|_| "failed")];
                 }
                 button.go { "Sign in" }
             }

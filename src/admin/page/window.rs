@@ -205,11 +205,17 @@ impl Window {
         endpoint.waiting.upto(now_ms / MINUTE_MS).into_iter().map(fill).collect()
     }
 
-    /// The endpoints with the most that waited within the hour, at most `count`.
-    pub(super) fn fullest(&self, count: usize, now_ms: u64) -> Vec<(String, Vec<u64>)> {
+    /// Of the endpoints that count, those with the most that waited within the hour, at most `count`.
+    pub(super) fn fullest(
+        &self,
+        count: usize,
+        now_ms: u64,
+        counts: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Vec<u64>)> {
         let mut all: Vec<(u64, &String)> = self
             .endpoints
             .keys()
+            .filter(|name| counts(name))
             .map(|name| (self.waiting(name, now_ms).into_iter().max().unwrap_or(0), name))
             .filter(|(most, _)| *most > 0)
             .collect();
@@ -319,10 +325,11 @@ mod tests {
     fn an_endpoint_that_is_gone_leaves_nothing_behind() {
         let mut window = Window::default();
         window.feed(traffic(1, 0, 5, &[]), 0);
-        assert_eq!(window.fullest(3, 0).len(), 1);
+        assert_eq!(window.fullest(3, 0, |_| true).len(), 1);
+        assert!(window.fullest(3, 0, |name| name != "acme").is_empty());
         window.feed(Traffic::default(), 1000);
         assert!(window.day("acme", 1000).is_none());
-        assert!(window.fullest(3, 1000).is_empty());
+        assert!(window.fullest(3, 1000, |_| true).is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::parts::segment;
 use super::routes::missing;
 use super::{Page, Screen, go};
 use crate::admin::caller::Caller;
+use crate::admin::dead_letters::letters_file;
 use crate::admin::{
     DeliveriesBackend, DeliveryDetail, DeliveryError, DeliveryFilter, ReplayJob, ReplayRequest, Status,
     Wanted,
@@ -28,8 +29,8 @@ fn understood(page: &Page, caller: &Caller, filter: DeliveryFilter) -> Result<Wa
 }
 
 fn narrowed(caller: &Caller, filter: DeliveryFilter) -> DeliveryFilter {
-    let account = caller.scope.account().map(ToString::to_string);
-    DeliveryFilter { account: account.or(filter.account.clone()), ..filter }
+    let own = caller.scope.account().map(ToString::to_string);
+    DeliveryFilter { account: own.clone().or(filter.account), owner: own, ..filter }
 }
 
 fn names(status: &Status) -> Vec<String> {
@@ -38,6 +39,7 @@ fn names(status: &Status) -> Vec<String> {
 
 /// A delivery, if the caller may see it: of others not even the existence is told.
 async fn seen(
+    page: &Page,
     backend: &Arc<dyn DeliveriesBackend>,
     caller: &Caller,
     id: &str,
@@ -47,7 +49,13 @@ async fn seen(
         DeliveryError::NotFound(_) => unknown(),
         other => other,
     })?;
-    if caller.sees(detail.delivery.account.as_deref()) { Ok(detail) } else { Err(unknown()) }
+    if caller.scope.account().is_none() {
+        return Ok(detail);
+    }
+    // The event must be the account's, and the endpoint too: another one's may be for every account.
+    let own = caller.sees(detail.delivery.account.as_deref())
+        && names(&page.status(caller).await).contains(&detail.delivery.endpoint);
+    if own { Ok(detail) } else { Err(unknown()) }
 }
 
 pub(super) async fn deliveries(
@@ -77,7 +85,7 @@ async fn draw_deliveries(
     let opened = if wanted.open.is_empty() {
         None
     } else {
-        Some(seen(backend, caller, &wanted.open).await.map_err(|error| error.to_string()))
+        Some(seen(page, backend, caller, &wanted.open).await.map_err(|error| error.to_string()))
     };
     let (events, products) = page.facts.catalogue();
     let body = Deliveries {
@@ -99,7 +107,7 @@ pub(super) async fn retry(State(page): State<Page>, caller: Caller, Path(id): Pa
     let Some(backend) = page.admin.deliveries() else {
         return missing(&page.status(&caller).await, &caller, Tab::Deliveries);
     };
-    let retried = match seen(&backend, &caller, &id).await {
+    let retried = match seen(&page, &backend, &caller, &id).await {
         Ok(_) => backend.retry(&id).await,
         Err(error) => Err(error),
     };
@@ -159,11 +167,30 @@ async fn draw(
     screen.show(&status, caller, &body)
 }
 
+/// The dead letters that match, with their bodies.
+pub(super) async fn export(
+    State(page): State<Page>,
+    caller: Caller,
+    Query(wanted): Query<dead_letters::Wanted>,
+) -> Response {
+    let Some(backend) = page.admin.deliveries() else {
+        return missing(&page.status(&caller).await, &caller, Tab::DeadLetters);
+    };
+    let lines = match understood(&page, &caller, wanted.filter()) {
+        Ok(understood) => backend.export(understood).await.map_err(|error| error.to_string()),
+        Err(reason) => Err(reason),
+    };
+    match lines {
+        Ok(lines) => letters_file(lines),
+        Err(reason) => draw(&page, &caller, &backend, &wanted, Some(&reason)).await,
+    }
+}
+
 /// The replays worth showing to the caller.
 fn jobs(caller: &Caller, backend: &Arc<dyn DeliveriesBackend>) -> Vec<ReplayJob> {
     let own = |job: &ReplayJob| match caller.scope.account() {
         None => true,
-        Some(account) => job.filter.account.as_deref() == Some(account),
+        Some(account) => job.filter.owner.as_deref() == Some(account),
     };
     let mut jobs = backend.replays();
     jobs.retain(|job| !job.dry_run && own(job));
@@ -192,8 +219,8 @@ pub(super) async fn act(State(page): State<Page>, caller: Caller, body: Bytes) -
             Ok(understood) => backend.delete_letters(understood).await.map(|_| "deleted"),
             Err(reason) => Err(DeliveryError::Invalid(reason)),
         },
-        "selected" => each(&backend, &caller, &asked.ids, true).await.map(|()| "queued"),
-        "delete-selected" => each(&backend, &caller, &asked.ids, false).await.map(|()| "deleted"),
+        "selected" => each(&page, &backend, &caller, &asked.ids, true).await.map(|()| "queued"),
+        "delete-selected" => each(&page, &backend, &caller, &asked.ids, false).await.map(|()| "deleted"),
         _ => Err(DeliveryError::Invalid("Choose what to do with them".to_owned())),
     };
     match done {
@@ -203,6 +230,7 @@ pub(super) async fn act(State(page): State<Page>, caller: Caller, body: Bytes) -
 }
 
 async fn each(
+    page: &Page,
     backend: &Arc<dyn DeliveriesBackend>,
     caller: &Caller,
     ids: &[String],
@@ -212,7 +240,7 @@ async fn each(
         return Err(DeliveryError::Invalid("Select at least one dead letter".to_owned()));
     }
     for id in ids.iter().take(ROWS) {
-        seen(backend, caller, id).await?;
+        seen(page, backend, caller, id).await?;
         if replay {
             backend.retry(id).await?;
         } else {

@@ -121,8 +121,10 @@
     }
   };
   const pace = () => ($("#follow")?.checked ? 1500 : 6000);
-  const tick = async () => { await refresh(); setTimeout(tick, pace()); };
-  setTimeout(tick, pace());
+  let next = 0;
+  const later = () => { clearTimeout(next); next = setTimeout(tick, pace()); };
+  const tick = async () => { await refresh(); later(); };
+  later();
 
   // Follow is part of the address, like every other filter.
   $("#follow")?.addEventListener("change", (event) => {
@@ -130,7 +132,7 @@
     if (event.target.checked) address.searchParams.set("follow", "on"); else address.searchParams.delete("follow");
     history.replaceState(null, "", address);
     say(event.target.checked ? "Following: new deliveries appear at the top" : "Not following");
-    if (event.target.checked) refresh();
+    if (event.target.checked) tick(); else later();
   });
 
   // Test Event keeps what was typed, passwords too: the answer's result is put in place.
