@@ -50,6 +50,8 @@ mod retry;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod screens;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod signing;
