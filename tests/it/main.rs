@@ -30,6 +30,8 @@ mod filter;
 #[cfg(test)]
 mod guard;
 #[cfg(test)]
+mod guides;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod hostile;

@@ -1,4 +1,4 @@
-//! The README's first screen is true: its commands exist and its endpoint file is accepted.
+//! The README's first screen and the guides are true: their commands exist, and what they show is accepted.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,8 +13,12 @@ fn readme() -> String {
     fs::read_to_string(root().join("README.md")).expect("there is a README")
 }
 
+fn guide(name: &str) -> String {
+    fs::read_to_string(root().join(format!("docs/guide-{name}.md"))).expect("there is a guide")
+}
+
 /// The fenced blocks in one language.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut inside: Option<Vec<&str>> = None;
     for line in text.lines() {
@@ -36,9 +40,10 @@ fn postrider(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn every_command_it_shows_exists() {
+fn every_command_that_is_shown_exists() {
     let mut shown = 0;
-    for block in blocks(&readme(), "console") {
+    let guides = ["subscriber", "publisher", "operator"].map(guide).concat();
+    for block in blocks(&(readme() + &guides), "console") {
         for line in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
             let command = line.split('#').next().unwrap_or_default().trim();
             let words: Vec<&str> = command.split_whitespace().collect();
@@ -61,7 +66,7 @@ fn every_command_it_shows_exists() {
             shown += 1;
         }
     }
-    assert!(shown >= 2, "{shown} commands on its pages");
+    assert!(shown >= 14, "{shown} commands on its pages");
 }
 
 #[test]
@@ -87,4 +92,41 @@ fn the_endpoint_file_it_shows_is_accepted() {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+fn the_configuration_that_the_operators_guide_shows_is_accepted() {
+    let dir = TempDir::new().expect("a folder");
+    let root = dir.path().to_string_lossy();
+    let text = blocks(&guide("operator"), "toml").concat();
+    let text = text.replace("/etc/postrider", &root).replace("/var/lib/postrider", &format!("{root}/data"));
+    fs::create_dir(dir.path().join("secrets")).expect("a folder");
+    fs::create_dir(dir.path().join("endpoints")).expect("a folder");
+    fs::write(dir.path().join("secrets/platform"), "a-long-token-of-the-platform").expect("written");
+    fs::write(dir.path().join("postrider.toml"), text).expect("written");
+    let output = postrider(&["check", &dir.path().join("postrider.toml").to_string_lossy()]);
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn the_alerts_ask_for_series_that_there_are() {
+    let rules = fs::read_to_string(root().join("config/prometheus/postrider.rules.yml")).expect("rules");
+    let known = fs::read_to_string(root().join("src/metrics/names.rs")).expect("names");
+    let mut asked = 0;
+    for line in rules.lines().filter_map(|line| line.trim().strip_prefix("expr:")) {
+        for name in line
+            .split(|c: char| !c.is_ascii_lowercase() && c != '_')
+            .filter(|name| name.starts_with("postrider_"))
+        {
+            assert!(known.contains(&format!("\"{name}\"")), "{name} is no series");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 7, "{asked} series");
+    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let guide = guide("operator");
+    for alert in alerts {
+        assert!(guide.contains(&format!("`{alert}`")), "{alert}: the guide says what to do about it");
+    }
 }
