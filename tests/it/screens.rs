@@ -84,7 +84,7 @@ async fn every_screens_first_answer_comes_at_once_however_much_there_is() {
     assert_eq!(answer.status, 202, "{}", answer.text());
     let mut posted = 0;
     while posted < scale.count {
-        let product = |n: u64| if n % 100 == 0 { "campaigns" } else { "crm" };
+        let product = |n: u64| if n.is_multiple_of(100) { "campaigns" } else { "crm" };
         let batch: Vec<Value> = (posted..posted + BATCH).map(|n| event(product(n), n)).collect();
         let answer = daemon.post(Value::from(batch).to_string()).await;
         assert_eq!(answer.status, 202, "{}", answer.text());
