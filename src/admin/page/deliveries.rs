@@ -113,7 +113,7 @@ impl Deliveries<'_> {
                 (choice("state", "State", "All states", &self.wanted.state, &states))
                 (choice("event", "Event", "All events", &self.wanted.event, &titled(self.events)))
                 (choice("product", "Product", "All products", &self.wanted.product, &titled(self.products)))
-                div.field.short { label for="code" { "Code" } input #code name="code" value=(self.wanted.code) placeholder="503 or 5xx" autocomplete="off"; }
+                div.field.short { label for="code" { "Code" } input #code name="code" value=(self.wanted.code) placeholder="503, 5xx" autocomplete="off"; }
                 div.field.grow { label for="message_id" { "Message ID" } input #message_id type="search" name="message_id" value=(self.wanted.message_id) autocomplete="off" spellcheck="false"; }
                 button { "Filter" }
                 @if self.wanted.filter() != DeliveryFilter::default() { a.btn.plain href="/deliveries" { "Clear filters" } }

@@ -97,7 +97,8 @@ fn head(title: &str) -> Markup {
     }
 }
 
-fn mark() -> Markup {
+/// The sign of the house: an envelope.
+pub(super) fn mark() -> Markup {
     html! {
         svg width="26" height="26" viewBox="0 0 26 26" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" {
             rect x="2" y="6" width="22" height="15" rx="2.500" {}

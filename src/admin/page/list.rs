@@ -102,7 +102,7 @@ impl List<'_> {
             } @else {
                 div.charts #charts data-live {
                     @if self.operator { (flow(&self.window.hour(self.now_ms))) }
-                    (self.waiting())
+                    @if self.operator || self.rows.iter().any(|row| row.waiting > 0) { (self.waiting()) }
                 }
                 (self.filters())
                 (self.table())

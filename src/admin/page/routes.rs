@@ -1,4 +1,4 @@
-use super::layout::Tab;
+use super::layout::{self, Tab};
 use super::list::{List, Row, Wanted};
 use super::{Page, Screen, assets, bare, endpoint_routes, go, parts, reload, work_routes};
 use crate::admin::caller::Caller;
@@ -123,6 +123,7 @@ async fn sign_in(Query(entered): Query<Entered>) -> Response {
     let body = html! {
         form.card.pad.signin method="post" action="/login" {
             div.stack {
+                p.brand { (layout::mark()) "Postrider" }
                 h1 { "Sign in" }
                 p.soft { "Developer Tools › Event Forwarding" }
                 @if !entered.next.is_empty() { input type="hidden" name="next" value=(entered.next); }

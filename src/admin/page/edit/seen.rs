@@ -40,6 +40,9 @@ impl Edit<'_> {
         const DAY_MS: u64 = 86_400_000;
         let Some(seen) = self.seen else { return html! {} };
         let (matched, all) = seen.matched(&self.form.events, &self.form.products);
+        if all == 0 {
+            return html! { p.small.matches { "No event has come in yet that this could be held against." } };
+        }
         let known_ms = self.now_ms.saturating_sub(seen.since_ms);
         html! {
             p.small.matches {

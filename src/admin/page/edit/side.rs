@@ -103,7 +103,7 @@ impl Edit<'_> {
                 p.grow {
                     "Its file is deleted. "
                     @if waiting > 0 { (parts::counted(waiting, "delivery that waits becomes a dead letter", "deliveries that wait become dead letters")) ". " }
-                    "To keep them waiting, pause it instead."
+                    "To stop it for a while and lose nothing, pause it instead."
                 }
                 form.row method="post" action={(self.address()) "/remove"} {
                     input type="hidden" name="base" value=(detail.etag);
