@@ -81,8 +81,8 @@ impl EmbeddedHistory {
 
 impl History for EmbeddedHistory {
     fn list(&self, filter: Filter, cursor: Option<Cursor>, limit: NonZeroUsize) -> Answer<Page<Row>> {
-        let known: Vec<EndpointUid> = self.spool.known().into_iter().map(|(uid, _)| uid).collect();
-        self.spool.look(move |store| query::list(store, &filter, &known, cursor, limit.get()))
+        let awaited = self.spool.awaited();
+        self.spool.look(move |store| query::list(store, &filter, &awaited, cursor, limit.get()))
     }
 
     fn ended_after(&self, filter: Filter, place: Option<u64>) -> Answer<(Vec<Row>, u64)> {

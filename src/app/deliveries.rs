@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Pages that a filter passes over before it hands back an empty one: it stops after this.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// How often who follows is told what is new.
 const FOLLOW: Duration = Duration::from_millis(300);
 /// Dead letters read, replayed or deleted at once.

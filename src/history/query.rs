@@ -163,7 +163,7 @@ pub struct Page<T> {
 pub(super) fn list(
     store: &Store,
     filter: &Filter,
-    known: &[EndpointUid],
+    awaited: &[EndpointUid],
     cursor: Option<Cursor>,
     limit: usize,
 ) -> Result<Page<Row>, SpoolError> {
@@ -176,7 +176,7 @@ pub(super) fn list(
                 _ => (Seq(u64::MAX), EndpointUid(u32::MAX)),
             };
             if !filter.no_waiting
-                && let Some((seq, uid)) = waiting(store, filter, known, from, limit, &mut rows)?
+                && let Some((seq, uid)) = waiting(store, filter, awaited, from, limit, &mut rows)?
             {
                 return Ok(Page { rows, next: Some(Cursor::Waiting(seq, uid)) });
             }
@@ -206,7 +206,7 @@ pub(super) fn list(
 fn waiting(
     store: &Store,
     filter: &Filter,
-    known: &[EndpointUid],
+    awaited: &[EndpointUid],
     (seq, uid): (Seq, EndpointUid),
     limit: usize,
     rows: &mut Vec<Row>,
@@ -214,7 +214,7 @@ fn waiting(
     let key = filter.message_id.as_ref().map(|message_id| MessageKey::of(message_id));
     let mut read: std::collections::HashMap<EndpointUid, Vec<Waiting>> = std::collections::HashMap::new();
     let mut heap = BinaryHeap::new();
-    for &endpoint in known.iter().filter(|endpoint| filter.of(**endpoint)) {
+    for &endpoint in awaited.iter().filter(|endpoint| filter.of(**endpoint)) {
         let before = if endpoint < uid { Seq(seq.0.saturating_add(1)) } else { seq };
         // One is enough to know where it stands.
         if let Some(first) = waiting_before(store, endpoint, before, 1)?.pop() {

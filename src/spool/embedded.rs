@@ -112,6 +112,14 @@ impl EmbeddedSpool {
         endpoints.iter().map(|(uid, view)| (*uid, view.identity.clone())).collect()
     }
 
+    /// The endpoints that something waits for. Counts are published with their rows, before anybody is answered.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<EndpointUid> {
+        let endpoints = self.shared.endpoints();
+        let waits = |view: &View| view.counts.ready + view.counts.parked > 0;
+        endpoints.iter().filter(|(_, view)| waits(view)).map(|(uid, _)| *uid).collect()
+    }
+
     /// Who an endpoint is.
     #[must_use]
     pub fn identity(&self, uid: EndpointUid) -> Option<Identity> {

@@ -146,11 +146,11 @@ impl Deliveries<'_> {
                         && let Some(Ok(detail)) = self.opened {
                         table role="table" { caption.hidden { "The delivery that was opened" } tbody role="rowgroup" { (self.row(&detail.delivery)) (self.opened(&detail.delivery)) } }
                     }
-                    @if page.deliveries.is_empty() { p.pad.soft { "None among those looked at so far." } }
+                    @if page.deliveries.is_empty() { p.pad.soft { "None among the newest that were looked at so far." } }
                     @if page.cursor.is_some() || !self.wanted.cursor.is_empty() {
                         nav.pager aria-label="Pages" {
                             @if !self.wanted.cursor.is_empty() { a.btn.slim href=(self.wanted.link("", "")) { "Newest" } }
-                            @if let Some(cursor) = &page.cursor { a.btn.slim href=(self.wanted.link(cursor, "")) { "Older" } }
+                            @if let Some(cursor) = &page.cursor { a.btn.slim href=(self.wanted.link(cursor, "")) { @if page.deliveries.is_empty() { "Look further back" } @else { "Older" } } }
                         }
                     }
                 }
