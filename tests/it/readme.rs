@@ -109,24 +109,34 @@ fn the_configuration_that_the_operators_guide_shows_is_accepted() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
-#[test]
-fn the_alerts_ask_for_series_that_there_are() {
-    let rules = fs::read_to_string(root().join("config/prometheus/postrider.rules.yml")).expect("rules");
+/// The series that expressions ask for, each of which there must be.
+fn asked(expressions: &[String]) -> usize {
     let known = fs::read_to_string(root().join("src/metrics/names.rs")).expect("names");
-    let mut asked = 0;
-    for line in rules.lines().filter_map(|line| line.trim().strip_prefix("expr:")) {
-        for name in line
-            .split(|c: char| !c.is_ascii_lowercase() && c != '_')
-            .filter(|name| name.starts_with("postrider_"))
-        {
-            assert!(known.contains(&format!("\"{name}\"")), "{name} is no series");
-            asked += 1;
-        }
+    let words = expressions.iter().flat_map(|text| text.split(|c: char| !c.is_ascii_lowercase() && c != '_'));
+    let names: Vec<&str> = words.filter(|word| word.starts_with("postrider_")).collect();
+    for name in &names {
+        let family = name.strip_suffix("_bucket").unwrap_or(name);
+        assert!(known.contains(&format!("\"{family}\"")), "{name} is no series");
     }
-    assert!(asked >= 7, "{asked} series");
-    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    names.len()
+}
+
+#[test]
+fn the_alerts_and_the_dashboard_ask_for_series_that_there_are() {
+    let rules = fs::read_to_string(root().join("config/prometheus/postrider.rules.yml")).expect("rules");
+    let lines = rules.lines().map(str::trim);
+    let expressions: Vec<String> =
+        lines.filter_map(|line| Some(line.strip_prefix("expr:")?.to_owned())).collect();
+    assert!(asked(&expressions) >= 7, "{expressions:?}");
     let guide = guide("operator");
-    for alert in alerts {
+    for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
         assert!(guide.contains(&format!("`{alert}`")), "{alert}: the guide says what to do about it");
     }
+    let dashboard = fs::read(root().join("config/grafana/postrider.json")).expect("a dashboard");
+    let dashboard: serde_json::Value = serde_json::from_slice(&dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let expressions: Vec<String> =
+        targets.map(|target| target["expr"].as_str().expect("text").to_owned()).collect();
+    assert!(asked(&expressions) >= 10, "{expressions:?}");
 }
