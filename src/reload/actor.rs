@@ -24,6 +24,10 @@ const HISTORY: usize = 50;
 /// How soon a round that broke off is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// How soon rejected files are read again although they look the same: the cause may lie elsewhere, in a want of
+/// descriptors perhaps.
+const RETRY_REJECTED: Duration = Duration::from_secs(30);
+
 /// Decides when the files are read again, one round at a time, and what is said about it.
 pub struct ReloadActor;
 
@@ -45,6 +49,8 @@ pub enum ReloadMessage {
     },
     /// A round is over.
     RoundFinished(RoundFinished),
+    /// What is not in force is to be tried again.
+    Retry,
 }
 
 /// What a round came to; the actor's own business.
@@ -80,6 +86,8 @@ pub struct ReloadState {
     /// Those who wait for the round at work.
     asked: Vec<oneshot::Sender<ReloadOutcome>>,
     busy: bool,
+    /// Whether a [`ReloadMessage::Retry`] is on its way.
+    retrying: bool,
     /// The round after it.
     next: Option<NextRound>,
     /// Why the last round broke off.
@@ -144,6 +152,7 @@ impl Actor for ReloadActor {
             tasks: JoinSet::new(),
             asked: Vec::new(),
             busy: false,
+            retrying: false,
             next: None,
             trouble: None,
             last_success_ms: now,
@@ -159,6 +168,10 @@ impl Actor for ReloadActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ReloadMessage::FilesChanged => {
+                state.next.get_or_insert_default();
+            }
+            ReloadMessage::Retry => {
+                state.retrying = false;
                 state.next.get_or_insert_default();
             }
             ReloadMessage::Reload { removing, reply } => {
@@ -201,7 +214,7 @@ impl ReloadState {
         let asked = std::mem::take(&mut self.asked);
         let outcome = match round {
             Err(trouble) => {
-                self.retry_later(myself);
+                self.retry_later(myself, RETRY);
                 let known = self.trouble.replace(trouble.clone()).is_some_and(|known| known == trouble);
                 if known && asked.is_empty() {
                     return;
@@ -217,6 +230,9 @@ impl ReloadState {
                 if let Some(watcher) = &self.watcher {
                     watcher.watch(watcher::paths(&self.bench.loader, &self.running));
                 }
+                if !self.running.errors.is_empty() {
+                    self.retry_later(myself, RETRY_REJECTED);
+                }
                 if !news && asked.is_empty() {
                     return;
                 }
@@ -230,11 +246,14 @@ impl ReloadState {
     }
 
     /// What is not in force yet is tried again, whether or not a file changes.
-    fn retry_later(&mut self, myself: &ActorRef<ReloadMessage>) {
+    fn retry_later(&mut self, myself: &ActorRef<ReloadMessage>, wait: Duration) {
+        if std::mem::replace(&mut self.retrying, true) {
+            return;
+        }
         let myself = myself.clone();
         self.tasks.spawn(async move {
-            tokio::time::sleep(RETRY).await;
-            let _ = myself.cast(ReloadMessage::FilesChanged);
+            tokio::time::sleep(wait).await;
+            let _ = myself.cast(ReloadMessage::Retry);
         });
     }
 

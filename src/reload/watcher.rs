@@ -136,18 +136,19 @@ impl Loop {
     fn run(mut self, inbox: &Receiver<Order>, changed: &dyn Fn() -> bool) {
         let mut go_on = changed();
         while go_on {
-            let order = match inbox.recv_timeout(self.times.poll) {
+            let stop = match inbox.recv_timeout(self.times.poll) {
                 Ok(Order::Hint) => self.settle(inbox),
-                Ok(order) => Some(order),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(Order::Stop),
+                // The round that says so has read all of them.
+                Ok(Order::Watch(paths)) if paths == self.paths => continue,
+                Ok(Order::Watch(paths)) => {
+                    self.watch(paths);
+                    self.settle(inbox)
+                }
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => true,
+                Err(RecvTimeoutError::Timeout) => false,
             };
-            match order {
-                Some(Order::Stop) => return,
-                // What is new to be watched may have changed since it was read.
-                Some(Order::Watch(paths)) if paths == self.paths => {}
-                Some(Order::Watch(paths)) => self.paths = paths,
-                Some(Order::Hint) | None => {}
+            if stop {
+                return;
             }
             let now = self.look();
             if self.seen.moved(&now) {
@@ -159,25 +160,32 @@ impl Loop {
         }
     }
 
-    /// Waits until nothing happens any more; returns an order that came in between.
-    fn settle(&self, inbox: &Receiver<Order>) -> Option<Order> {
+    /// Waits until nothing happens any more; true: it shall stop.
+    fn settle(&mut self, inbox: &Receiver<Order>) -> bool {
         let start = self.clock.now();
-        let mut paths = None;
         loop {
             self.hints.taken();
             let left =
                 self.times.settle_most.saturating_sub(self.clock.now().saturating_duration_since(start));
             if left.is_zero() {
-                return paths;
+                return false;
             }
             match inbox.recv_timeout(self.times.settle.min(left)) {
                 Ok(Order::Hint) => {}
                 // The round before has ended meanwhile: no reason to look before the files have settled.
-                Ok(order @ Order::Watch(_)) => paths = Some(order),
-                Ok(order @ Order::Stop) => return Some(order),
-                Err(RecvTimeoutError::Timeout) => return paths,
-                Err(RecvTimeoutError::Disconnected) => return Some(Order::Stop),
+                Ok(Order::Watch(paths)) => self.watch(paths),
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
+                Err(RecvTimeoutError::Timeout) => return false,
             }
+        }
+    }
+
+    /// Watches these from now on. The next look finds what is new among them, and whether it changed since it was
+    /// read does not matter then.
+    fn watch(&mut self, paths: WatchPaths) {
+        if paths != self.paths {
+            self.paths = paths;
+            self.arm();
         }
     }
 

@@ -1,7 +1,11 @@
 //! What the watcher notices.
 
 use super::*;
+use crate::reload::snapshot::WatchPaths;
+use crate::reload::watcher::Watcher;
+use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
+use std::sync::mpsc;
 
 /// Polls so rarely that only a notification can be in time.
 const NOTIFIED: WatchTimes = WatchTimes {
@@ -139,4 +143,24 @@ async fn noise_beside_the_files_publishes_nothing() {
     bench.write("endpoints/a.toml", &version(2));
     assert_eq!(bench.next().await.endpoints[0].delivery.concurrency.get(), 2);
     bench.stop().await;
+}
+
+#[test]
+fn a_change_is_told_once_however_young_its_files_are() {
+    let folder = folder(&[("a", GOOD)]);
+    let paths =
+        WatchPaths { folders: BTreeSet::from([folder.path().join("endpoints")]), ..WatchPaths::default() };
+    let (told, rounds) = mpsc::channel();
+    let changed = move || told.send(()).is_ok();
+    let watcher = Watcher::start(paths.clone(), NOTIFIED, Arc::new(SystemClock), changed);
+    rounds.recv_timeout(Duration::from_secs(10)).expect("the first look");
+    fs::write(folder.path().join("endpoints/a.toml"), version(2)).unwrap();
+    // As long as a file counts as young, and as the actor does it: every round ends with what is to be watched.
+    let mut count = 0;
+    while rounds.recv_timeout(Duration::from_secs(2)).is_ok() {
+        count += 1;
+        assert!(count < 5, "a round after a round");
+        watcher.watch(paths.clone());
+    }
+    assert!(count > 0, "the change went unseen");
 }
