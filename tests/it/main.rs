@@ -41,6 +41,8 @@ mod isolation;
 mod kill;
 #[cfg(test)]
 mod layers;
+#[cfg(all(test, feature = "nats"))]
+mod nats;
 #[cfg(test)]
 mod publishers;
 #[cfg(test)]
