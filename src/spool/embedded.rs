@@ -73,6 +73,7 @@ impl EmbeddedSpool {
         let meters = Meters::new(metrics);
         let folder = Folder::lock(&config.path, reserve, unix_ms(&*clock))?;
         let store = open_store(&folder, &meters, unix_ms(&*clock))?;
+        folder.sync_names()?;
         let shared = Arc::new(Shared::default());
         let (commands, receiver) = crossbeam_channel::unbounded();
         let parts = Parts {

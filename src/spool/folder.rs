@@ -85,13 +85,28 @@ impl Folder {
             Ok(found) if !found.is_empty() => {
                 return Err(OpenError::Format { path: path.to_owned(), found: found.trim_end().to_owned() });
             }
-            Ok(_) => fs::write(&format, FORMAT).map_err(io("write", &format))?,
+            Ok(_) => write_whole(&format, FORMAT).map_err(io("write", &format))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::write(&format, FORMAT).map_err(io("write", &format))?;
+                write_whole(&format, FORMAT).map_err(io("write", &format))?;
             }
             Err(source) => return Err(OpenError::Io { action: "read", path: format, source }),
         }
         Ok(Self { path: path.to_owned(), reserve, _lock: lock })
+    }
+
+    /// What lies in it, and the folder itself, is found again after a power cut when this returns: a file's own sync
+    /// says nothing about its name.
+    pub(super) fn sync_names(&self) -> Result<(), OpenError> {
+        // "" is the parent of a plain name.
+        let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
+        for folder in [&*self.path, above.unwrap_or(Path::new("."))] {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| OpenError::Io {
+                action: "sync",
+                path: folder.to_owned(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// Where the database lies.
@@ -187,4 +202,13 @@ pub(super) fn says_full(error: &fjall::Error) -> bool {
         _ => return false,
     };
     matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Writes a file so that it is there whole or not at all, whenever the power goes.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }

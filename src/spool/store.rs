@@ -251,6 +251,8 @@ impl Base {
             db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(*memtable))
         });
         let spaces = spaces.collect::<fjall::Result<_>>()?;
+        // fjall leaves the names of its keyspaces' folders to the system, and a power cut could take them.
+        std::fs::File::open(path.join("keyspaces"))?.sync_all()?;
         db.persist(PersistMode::SyncAll)?;
         Ok(Self { db, spaces })
     }

@@ -2,6 +2,7 @@ mod budgets;
 mod damage;
 mod deliveries;
 mod model;
+mod powercut;
 mod repeats;
 
 use super::{
