@@ -1,6 +1,6 @@
 use async_nats::ConnectOptions;
 use nkeys::{KeyPair, KeyPairType};
-use postrider_sink::{Reader, Secret, SettingError};
+use postrider_sink::{KeyPath, Reader, Secret, SettingError};
 
 /// Who connects.
 #[derive(Clone)]
@@ -32,16 +32,11 @@ pub(crate) fn read(reader: &mut Reader<'_>, errors: &mut Vec<SettingError>) -> O
             Err(SettingError::missing(path, "username is missing").help("Enter the user name."))
         }
         (None, None, Some(token), None, None) => Ok(Auth::Token(token)),
-        (None, None, None, Some(seed), None) => seed_of_user(&seed)
-            .map_err(|message| SettingError::value(path.join("nkey"), message).help("It is the line that begins with SU.")),
-        (None, None, None, None, Some(text)) => match ConnectOptions::new().credentials(text.expose()) {
-            Ok(_) => Ok(Auth::Credentials(text)),
-            Err(_) => Err(SettingError::value(path.join("credentials"), "not the text of a .creds file")
-                .help("Name the file with its two blocks, the user's JWT and the NKEY seed: { file = \"secrets/acme.creds\" }.")),
-        },
-        (None, None, None, None, None) => {
-            Err(SettingError::missing(path, "auth says nothing").help(WAYS))
-        }
+        (None, None, None, Some(seed), None) => seed_of_user(&seed).map_err(|message| {
+            SettingError::value(path.join("nkey"), message).help("It is the line that begins with SU.")
+        }),
+        (None, None, None, None, Some(text)) => credentials_file(&text, path.join("credentials")),
+        (None, None, None, None, None) => Err(SettingError::missing(path, "auth says nothing").help(WAYS)),
         _ => Err(SettingError::value(path, "more than one way to say who connects").help(WAYS)),
     };
     let before = errors.len();
@@ -52,6 +47,17 @@ pub(crate) fn read(reader: &mut Reader<'_>, errors: &mut Vec<SettingError>) -> O
             errors.push(error);
             None
         }
+    }
+}
+
+fn credentials_file(text: &Secret, path: KeyPath) -> Result<Auth, SettingError> {
+    // Its reader wants the line break at the end that a secret's file loses.
+    let text = Secret::new(format!("{}\n", text.expose()));
+    match ConnectOptions::new().credentials(text.expose()) {
+        Ok(_) => Ok(Auth::Credentials(text)),
+        Err(_) => Err(SettingError::value(path, "not the text of a .creds file").help(
+            "Name the file with its two blocks, the user's JWT and the NKEY seed: { file = \"secrets/acme.creds\" }.",
+        )),
     }
 }
 
