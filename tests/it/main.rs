@@ -69,3 +69,5 @@ mod suites;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod transcripts;
