@@ -23,13 +23,15 @@ impl Sinks {
         Self { factories: factories.into_iter().map(|factory| (factory.kind(), factory)).collect() }
     }
 
-    /// The built-in ones: `http`, `file` and `exec`.
+    /// The built-in ones: `http`, `file`, `exec`, and `nats` where it is built in.
     #[must_use]
     pub fn standard() -> Self {
         Self::new(vec![
             Arc::new(HttpSinkFactory::new()),
             Arc::new(FileSinkFactory),
             Arc::new(ExecSinkFactory),
+            #[cfg(feature = "nats")]
+            Arc::new(postrider_sink_nats::NatsSinkFactory::new()),
         ])
     }
 
@@ -157,7 +159,12 @@ mod tests {
         let sinks = Sinks::new(vec![Arc::new(FileSinkFactory)]);
         assert_eq!(sinks.kinds().collect::<Vec<_>>(), ["file"]);
         let standard = Sinks::standard();
-        assert_eq!(standard.kinds().collect::<Vec<_>>(), ["exec", "file", "http"]);
+        let wanted = if cfg!(feature = "nats") {
+            &["exec", "file", "http", "nats"][..]
+        } else {
+            &["exec", "file", "http"]
+        };
+        assert_eq!(standard.kinds().collect::<Vec<_>>(), wanted);
         assert_eq!(standard.get("http").map(|factory| factory.kind()), Some("http"));
         assert!(sinks.get("kafka").is_none());
     }

@@ -4,15 +4,19 @@ use super::out::no_colour;
 use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless somebody says otherwise: ractor tells of every actor at `info`.
-pub(super) const DEFAULT_FILTER: &str = "info,ractor=warn";
+/// What is logged unless somebody says otherwise: ractor tells of every actor at `info`, and the client of the NATS sink
+/// of every connection, whose outcome we tell ourselves.
+pub(super) const DEFAULT_FILTER: &str = "info,ractor=warn,async_nats=off";
 
 /// Sends the log to stderr: readable, coloured on a terminal, or one JSON object a line.
 pub(super) fn start(args: &LogArgs, default: &str) -> Result<(), Failure> {
     let filter = args.log_level.as_deref().unwrap_or(default);
-    // A bare level means everything but the actors' own talk.
-    let filter =
-        if filter.contains(['=', ',']) { filter.to_owned() } else { format!("{filter},ractor=warn") };
+    // A bare level means everything but the talk of others.
+    let filter = if filter.contains(['=', ',']) {
+        filter.to_owned()
+    } else {
+        format!("{filter},ractor=warn,async_nats=off")
+    };
     let filter = EnvFilter::try_new(&filter)
         .map_err(|error| Failure::usage(format!("--log-level {filter:?} is no filter: {error}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

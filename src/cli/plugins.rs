@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use postrider_sink::testkit::{Behaviour, Report, Subject, conform};
 use postrider_sink::{CONTRACT, Host, HostContext, SinkFactory, Table};
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,7 +64,16 @@ fn new(
         let hint = "Choose another name, or another folder with --dir.";
         return Err(Failure::failed(format!("{} is there already", dir.display())).hint(hint));
     }
-    let files = templates::files(name, language, &dir, source.as_deref());
+    let mut files = templates::files(name, language, &dir, source.as_deref());
+    if let (Language::Rust, Some(source)) = (language, &source) {
+        // The versions that it was tested with. Without the file, the newest that fit.
+        let lock = source.join("Cargo.lock");
+        match fs::read_to_string(&lock) {
+            Ok(text) => files.push(("Cargo.lock", text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(&lock, &error)),
+        }
+    }
     for (path, text) in &files {
         write(&dir.join(path), text)?;
     }
@@ -87,7 +96,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     file.write_all(text.as_bytes()).map_err(|error| failed(path, &error))
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> Failure {
+fn failed(path: &Path, error: &io::Error) -> Failure {
     Failure::failed(format!("{}: {error}", path.display()))
 }
 

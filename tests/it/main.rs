@@ -42,6 +42,8 @@ mod isolation;
 mod kill;
 #[cfg(test)]
 mod layers;
+#[cfg(all(test, feature = "nats"))]
+mod nats;
 #[cfg(test)]
 mod publishers;
 #[cfg(test)]
@@ -68,3 +70,5 @@ mod suites;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod transcripts;

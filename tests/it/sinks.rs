@@ -1,21 +1,15 @@
-//! Sinks of one's own: the manual's commands, the examples, and programs that misbehave beside healthy neighbours.
+//! Sinks of one's own: the examples, and programs that misbehave beside healthy neighbours.
 
 use crate::support::{Receiver, daemon, until};
 use serde_json::Value;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 const EVENT: &str =
     r#"{"event":"sent","product":"crm","data":{"message_id":"m","status":"sent","details":{}}}"#;
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn binaries() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_postrider")).parent().expect("a folder").to_owned()
@@ -95,71 +89,6 @@ async fn programs_that_misbehave_say_why_and_their_neighbours_deliver() {
     assert!(daemon.term(Duration::from_secs(40)).await.success());
 }
 
-/// Ends a background process when the test does.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn every_command_of_the_manual_works_from_nothing_to_a_delivered_event() {
-    let dir = TempDir::new().expect("a folder");
-    let free = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").to_string();
-    let (ingress, admin) = (free(), free());
-    let listens = format!(
-        "printf 'version = 1\\n[ingress]\\nlisten = \"{ingress}\"\\n[admin]\\nlisten = \"{admin}\"\\n'"
-    );
-    let path = format!("{}:{}", binaries().display(), std::env::var("PATH").expect("a path"));
-    let shell = |command: &str| {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", command]).current_dir(dir.path()).env("PATH", &path).stdin(Stdio::null());
-        shell.env("POSTRIDER_INGRESS", format!("http://{ingress}"));
-        shell.env("POSTRIDER_ADMIN", format!("http://{admin}"));
-        shell
-    };
-    let manual = fs::read_to_string(root().join("docs/sinks.md")).expect("a manual");
-    let started = Instant::now();
-    let mut daemon = None;
-    let mut ran = 0;
-    for command in manual.lines().filter_map(|line| line.strip_prefix("$ ")) {
-        ran += 1;
-        if let Some(example) = command.strip_prefix("cargo run --example custom_sink -- ") {
-            let program = binaries().join("examples/custom_sink");
-            let output = Command::new(program).args(example.split(' ')).output().expect("it runs");
-            assert!(String::from_utf8_lossy(&output.stdout).contains("shout"), "{output:?}");
-        } else if let Some(command) = command.strip_suffix(" &") {
-            // As the shell's own child it would outlive the test.
-            daemon = Some(Running(shell(&format!("exec {command}")).spawn().expect("it runs")));
-            wait("the daemon is ready", || std::net::TcpStream::connect(&ingress).is_ok());
-        } else if command.starts_with("cat ") {
-            let mut text = String::new();
-            wait("the event is delivered", || {
-                text =
-                    String::from_utf8_lossy(&shell(command).output().expect("it runs").stdout).into_owned();
-                text.contains("\"event\": \"delivered\"")
-            });
-        } else {
-            let output =
-                shell(&command.replace("printf 'version = 1\\n'", &listens)).output().expect("it runs");
-            assert!(output.status.success(), "{command}: {output:?}");
-        }
-    }
-    assert!(ran >= 12, "{ran} commands");
-    assert!(daemon.is_some() && started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
-}
-
-fn wait(what: &str, mut so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !so() {
-        assert!(started.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn new_sinks_pass_their_own_tests_and_the_suite() {
     let dir = TempDir::new().expect("a folder");
@@ -187,8 +116,16 @@ fn new_sinks_pass_their_own_tests_and_the_suite() {
         output.status.code() == Some(1) && said.contains("crashed 3 times, last: exit 1, no kafka here"),
         "{said}"
     );
-    let output = postrider(&["plugins", "new", "rusty", "--lang", "rust", "--source", "."]);
-    assert!(output.status.success() && dir.path().join("rusty/src/main.rs").is_file(), "{output:?}");
+}
+
+/// Ends a background process when the test does.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,6 @@ mod request;
 mod settings;
 mod signing;
 mod sink;
-mod tls;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,15 @@
 use crate::settings::{self, HttpSettings};
 use crate::sink::HttpSink;
-use crate::tls::Roots;
 use postrider_sink::{
     BuildError, HostContext, SettingError, Sink, SinkFactory, SinkPlan, Table, async_trait,
 };
+use postrider_sink_tls::Roots;
 use rustls::RootCertStore;
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// The protocol that is offered during the handshake.
+const ALPN: &[&[u8]] = &[b"http/1.1"];
 
 /// Makes the sinks of endpoints with an `[http]` table. All that one factory makes share a TLS configuration.
 #[derive(Clone)]
@@ -18,13 +21,13 @@ impl HttpSinkFactory {
     /// Trusts the certificate authorities of this machine, or Mozilla's where it has none.
     #[must_use]
     pub fn new() -> Self {
-        Self { roots: Arc::new(Roots::system()) }
+        Self { roots: Arc::new(Roots::system(ALPN)) }
     }
 
     /// Trusts these certificate authorities and no others.
     #[must_use]
     pub fn with_roots(roots: RootCertStore) -> Self {
-        Self { roots: Arc::new(Roots::given(roots)) }
+        Self { roots: Arc::new(Roots::given(roots, ALPN)) }
     }
 }
 

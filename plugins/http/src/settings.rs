@@ -2,10 +2,10 @@ use crate::auth::{self, Proof};
 use crate::headers;
 use crate::proxy::{self, Proxy};
 use crate::signing::{self, Signing};
-use crate::tls::{self, TlsSettings};
 use http::Uri;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use postrider_sink::{KeyPath, Reader, Secret, SettingError, Table};
+use postrider_sink_tls::{self as tls, TlsSettings};
 use rustls_pki_types::ServerName;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -74,7 +74,11 @@ pub(crate) fn check(table: &Table) -> Result<HttpSettings, Vec<SettingError>> {
     let headers = headers::read(&mut reader, &mut errors);
     let signing = signing::read(&mut reader, &mut errors);
     let secure = destination.as_ref().is_none_or(|to| to.tls.is_some());
-    let tls = tls::read(&mut reader, secure, &mut errors);
+    if !secure && reader.value("tls").is_some() {
+        let help = "Remove tls, or use a URL that starts with https://.";
+        errors.push(SettingError::value(reader.path("tls"), "the URL is not https").help(help));
+    }
+    let tls = tls::read(&mut reader, &mut errors);
     let proxy = proxy::read(&mut reader, &mut errors);
     if let Some(name) = proof.as_ref().map(|proof| &proof.name).filter(|name| headers.contains_key(*name)) {
         let message = format!("auth.header sets the header {name} already");

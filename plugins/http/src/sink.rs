@@ -4,7 +4,6 @@ use crate::pool::Pool;
 use crate::proxy::Proxy;
 use crate::request::Template;
 use crate::settings::HttpSettings;
-use crate::tls;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -13,6 +12,7 @@ use postrider_sink::{
     BuildError, ConnectError, ConnectErrorKind, Connection, Delivery, FailureClass, HostContext, Outcome,
     Sink, Trail, Verdict, async_trait,
 };
+use postrider_sink_tls as tls;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use std::error::Error as _;

@@ -53,7 +53,7 @@ pub(super) fn next_steps(name: &str, language: Language, dir: &Path) -> String {
     let dir = dir.display();
     let (test, postrider) = match language {
         Language::Python => (format!("python3 {dir}/test_main.py"), "postrider"),
-        Language::Node => (format!("node --test {dir}"), "postrider"),
+        Language::Node => (format!("node --test {dir}/main.test.js"), "postrider"),
         Language::Sh => (format!("sh {dir}/test.sh"), "postrider"),
         Language::Rust => (format!("cd {dir} && cargo test"), "cargo run -- "),
     };
@@ -80,7 +80,8 @@ fn manifest(name: &str, source: Option<&Path>) -> String {
     };
     format!(
         "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\npostrider = {postrider}\n\n\
-         [dev-dependencies]\npostrider-sink = {kit}\ntokio = {{ version = \"1\", features = [\"macros\", \"rt\"] }}\n\n[workspace]\n"
+         [dev-dependencies]\npostrider-sink = {kit}\ntokio = {{ version = \"1\", features = [\"macros\", \"rt\"] }}\n\n\
+         # Line numbers are enough, and faster to build.\n[profile.dev]\ndebug = \"line-tables-only\"\n\n[workspace]\n"
     )
 }
 

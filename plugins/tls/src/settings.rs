@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// What an endpoint's file says about TLS; nothing, by default.
 #[derive(Clone, Default)]
-pub(crate) struct TlsSettings {
+pub struct TlsSettings {
     /// Trusted in the place of the system's.
     pub(crate) roots: Option<Arc<RootCertStore>>,
     /// Shown to a server that asks.
@@ -18,28 +18,25 @@ pub(crate) struct TlsSettings {
 }
 
 impl TlsSettings {
-    /// Whether the configuration that endpoints share will do.
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Whether it says nothing, so that the configuration that endpoints share will do.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
         self.roots.is_none() && self.client.is_none()
     }
 
     /// What changes with any part of it.
-    pub(crate) fn digests(&self) -> impl Iterator<Item = u64> + '_ {
+    pub fn digests(&self) -> impl Iterator<Item = u64> + '_ {
         self.given.iter().map(Secret::digest)
     }
 }
 
 const PEM: &str = "It is a file in PEM form: lines between -----BEGIN …----- and -----END …-----.";
 
-/// Reads `tls = { ca, client_cert, client_key }`, for an endpoint that is (`secure`) or is not reached over TLS.
-pub(crate) fn read(reader: &mut Reader<'_>, secure: bool, errors: &mut Vec<SettingError>) -> TlsSettings {
+/// Reads `tls = { ca, client_cert, client_key }`.
+pub fn read(reader: &mut Reader<'_>, errors: &mut Vec<SettingError>) -> TlsSettings {
     let mut settings = TlsSettings::default();
     let Some(mut table) = reader.table("tls") else { return settings };
     let [ca, cert, key] = ["ca", "client_cert", "client_key"].map(|name| table.secret(name));
-    if !secure {
-        let help = "Remove tls, or use a URL that starts with https://.";
-        errors.push(SettingError::value(reader.path("tls"), "the URL is not https").help(help));
-    }
     settings.roots = ca.as_ref().and_then(|ca| keep(errors, authorities(ca, &table.path("ca"))));
     settings.client = match (&cert, &key) {
         (Some(cert), Some(key)) => keep(errors, identity(cert, key, &table)),

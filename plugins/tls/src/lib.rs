@@ -1,44 +1,88 @@
+//! What sinks share about TLS: the authorities that are trusted, `tls = { ca, client_cert, client_key }` of an endpoint,
+//! and why a handshake failed, for people.
+
+mod named;
 mod settings;
 
-pub(crate) use settings::{TlsSettings, read};
+pub use settings::{TlsSettings, read};
 
+use named::Named;
 use postrider_sink::BuildError;
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::ring::default_provider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls_pki_types::ServerName;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
 /// Which certificate authorities are trusted, and the configuration made of them: once, when first needed.
-pub(crate) struct Roots {
+pub struct Roots {
     given: Option<Arc<RootCertStore>>,
+    alpn: &'static [&'static [u8]],
     system: OnceLock<Arc<RootCertStore>>,
     shared: OnceLock<Result<Arc<ClientConfig>, BuildError>>,
 }
 
 impl Roots {
-    pub(crate) const fn system() -> Self {
-        Self { given: None, system: OnceLock::new(), shared: OnceLock::new() }
+    /// Those of this machine, or Mozilla's where it has none. `alpn`: the protocols to offer.
+    #[must_use]
+    pub const fn system(alpn: &'static [&'static [u8]]) -> Self {
+        Self { given: None, alpn, system: OnceLock::new(), shared: OnceLock::new() }
     }
 
-    pub(crate) fn given(roots: RootCertStore) -> Self {
-        Self { given: Some(Arc::new(roots)), ..Self::system() }
+    /// These and no others.
+    #[must_use]
+    pub fn given(roots: RootCertStore, alpn: &'static [&'static [u8]]) -> Self {
+        Self { given: Some(Arc::new(roots)), ..Self::system(alpn) }
     }
 
     /// The configuration of an endpoint: every connection shares one, but for those whose endpoint has settings of
     /// its own.
-    pub(crate) async fn config(self: &Arc<Self>, own: &TlsSettings) -> Result<Arc<ClientConfig>, BuildError> {
+    ///
+    /// # Errors
+    /// The authorities cannot be read, or TLS is not to be had.
+    pub async fn config(self: &Arc<Self>, own: &TlsSettings) -> Result<Arc<ClientConfig>, BuildError> {
         if own.is_empty() {
             if let Some(made) = self.shared.get() {
                 return made.clone();
             }
             let roots = self.trusted().await?;
-            return self.shared.get_or_init(|| make(roots, None)).clone();
+            return self.shared.get_or_init(|| self.make(roots, None).map(Arc::new)).clone();
         }
-        let roots = match &own.roots {
-            Some(roots) => Arc::clone(roots),
-            None => self.trusted().await?,
+        let roots = self.of(own).await?;
+        self.make(roots, own.client.clone()).map(Arc::new)
+    }
+
+    /// The configuration for a client that dials an address and knows no name: whatever it says that it connects to, the
+    /// certificate must be for `name`. Such a handshake names no server.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub async fn config_for(
+        self: &Arc<Self>,
+        own: &TlsSettings,
+        name: ServerName<'static>,
+    ) -> Result<ClientConfig, BuildError> {
+        let roots = self.of(own).await?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::new(default_provider()))
+            .build()
+            .map_err(|error| BuildError(format!("no certificate authority is trusted here: {error}")))?;
+        let verifier = Arc::new(Named::new(name, verifier));
+        let builder = builder()?.dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = match own.client.clone() {
+            Some(client) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(client))),
+            None => builder.with_no_client_auth(),
         };
-        make(roots, own.client.clone())
+        config.alpn_protocols = self.alpn();
+        Ok(config)
+    }
+
+    async fn of(self: &Arc<Self>, own: &TlsSettings) -> Result<Arc<RootCertStore>, BuildError> {
+        match &own.roots {
+            Some(roots) => Ok(Arc::clone(roots)),
+            None => self.trusted().await,
+        }
     }
 
     async fn trusted(self: &Arc<Self>) -> Result<Arc<RootCertStore>, BuildError> {
@@ -51,23 +95,30 @@ impl Roots {
             tokio::task::spawn_blocking(move || Arc::clone(roots.system.get_or_init(|| Arc::new(system()))));
         made.await.map_err(|_| BuildError(String::from("the certificate authorities could not be read")))
     }
+
+    fn make(
+        &self,
+        roots: Arc<RootCertStore>,
+        client: Option<Arc<CertifiedKey>>,
+    ) -> Result<ClientConfig, BuildError> {
+        let builder = builder()?.with_root_certificates(roots);
+        let mut config = match client {
+            Some(client) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(client))),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = self.alpn();
+        Ok(config)
+    }
+
+    fn alpn(&self) -> Vec<Vec<u8>> {
+        self.alpn.iter().map(|protocol| protocol.to_vec()).collect()
+    }
 }
 
-fn make(
-    roots: Arc<RootCertStore>,
-    client: Option<Arc<CertifiedKey>>,
-) -> Result<Arc<ClientConfig>, BuildError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, BuildError> {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| BuildError(format!("TLS is not available: {error}")))?
-        .with_root_certificates(roots);
-    let mut config = match client {
-        Some(client) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(client))),
-        None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+        .map_err(|error| BuildError(format!("TLS is not available: {error}")))
 }
 
 fn system() -> RootCertStore {
@@ -86,7 +137,8 @@ fn system() -> RootCertStore {
 }
 
 /// Why a handshake failed, for people.
-pub(crate) fn reason(host: &str, error: &io::Error) -> String {
+#[must_use]
+pub fn reason(host: &str, error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(problem)) => certificate(host, problem),

@@ -1,0 +1,124 @@
+use crate::link::{self, Link, refused};
+use crate::message;
+use crate::outcome::{not_sent, not_stored};
+use crate::settings::{Mode, Settings};
+use async_nats::{HeaderMap, Request};
+use postrider_sink::{Delivery, HostContext, Outcome, Sink, async_trait};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// A refusal comes before the answer to the question behind the event, but by another way: the first time it is waited for.
+const REFUSAL: Duration = Duration::from_millis(50);
+
+/// Publishes for one endpoint, over one connection at a time.
+pub(crate) struct NatsSink {
+    settings: Settings,
+    /// For each server.
+    tls: Vec<rustls::ClientConfig>,
+    host: HostContext,
+    slot: Mutex<Arc<Slot>>,
+}
+
+/// A connection, made by the first attempt that needs it.
+struct Slot {
+    /// The policy under which its address is checked.
+    epoch: u64,
+    link: OnceCell<Link>,
+}
+
+impl Slot {
+    fn new(epoch: u64) -> Arc<Self> {
+        Arc::new(Self { epoch, link: OnceCell::new() })
+    }
+}
+
+impl NatsSink {
+    pub(crate) fn new(settings: Settings, tls: Vec<rustls::ClientConfig>, host: HostContext) -> Self {
+        let slot = Mutex::new(Slot::new(host.connector.policy_epoch()));
+        Self { settings, tls, host, slot }
+    }
+
+    /// The connection in use, or a place for another where it is of no more use.
+    fn slot(&self) -> Arc<Slot> {
+        let epoch = self.host.connector.policy_epoch();
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.epoch != epoch || slot.link.get().is_some_and(|link| !link.is_good()) {
+            *slot = Slot::new(epoch);
+        }
+        Arc::clone(&slot)
+    }
+
+    async fn attempt(&self, delivery: &Delivery) -> Result<Outcome, Outcome> {
+        let subject = self.settings.subject.of(delivery);
+        let headers = message::headers(delivery, &self.settings.mode)?;
+        let slot = self.slot();
+        let connect = || link::connect(&self.settings, &self.tls, &self.host, &delivery.trail);
+        let link = slot.link.get_or_try_init(connect).await?;
+        let seen = link.refusals(&subject);
+        let sent = async {
+            match self.settings.mode {
+                Mode::JetStream { .. } => store(link, &subject, headers, delivery).await,
+                Mode::Core => send(link, &subject, seen, headers, delivery).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = sent => outcome,
+            trouble = link.trouble(&subject, seen) => Err(trouble),
+        }
+    }
+}
+
+/// Publishes into a stream, and waits until it says that it has it.
+async fn store(
+    link: &Link,
+    subject: &str,
+    headers: HeaderMap,
+    delivery: &Delivery,
+) -> Result<Outcome, Outcome> {
+    let published =
+        link.jetstream.publish_with_headers(subject.to_owned(), headers, delivery.body.clone()).await;
+    let acknowledged = published.map_err(|error| not_stored(subject, &error))?.await;
+    let stored = acknowledged.map_err(|error| not_stored(subject, &error))?;
+    let again = if stored.duplicate { " already" } else { "" };
+    Ok(Outcome::delivered(format!("stored in {}{again}, number {}", stored.stream, stored.sequence).into()))
+}
+
+/// Publishes, and asks a question to which nobody listens: its answer, or its refusal, says that the server has read
+/// everything before it.
+async fn send(
+    link: &Link,
+    subject: &str,
+    seen: u64,
+    headers: HeaderMap,
+    delivery: &Delivery,
+) -> Result<Outcome, Outcome> {
+    let published =
+        link.client.publish_with_headers(subject.to_owned(), headers, delivery.body.clone()).await;
+    published.map_err(|error| not_sent(&error))?;
+    let question = link.client.new_inbox();
+    tokio::select! {
+        // "No responders", which is what is wanted.
+        _ = link.client.send_request(question.clone(), Request::new()) => {}
+        () = link.refusal(&question) => {}
+    }
+    if !link.is_proven(subject) {
+        tokio::time::sleep(REFUSAL).await;
+        link.prove(subject);
+    }
+    if link.refusals(subject) > seen {
+        Err(refused(subject))
+    } else {
+        Ok(Outcome::delivered("published".into()))
+    }
+}
+
+#[async_trait]
+impl Sink for NatsSink {
+    async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        match self.attempt(delivery).await {
+            Ok(outcome) | Err(outcome) => outcome,
+        }
+    }
+}

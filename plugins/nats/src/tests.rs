@@ -1,0 +1,7 @@
+mod conform;
+mod connections;
+mod credentials;
+mod kit;
+mod publishes;
+pub(crate) mod server;
+mod settings;
