@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Room of a segment. A longer record gets a segment of its own. Tests see many of them.
-pub(super) const SEGMENT: u64 = if cfg!(test) { 64 * 1024 } else { 32 * 1024 * 1024 };
+pub(super) const SEGMENT: u64 = if cfg!(test) { 64 * 1024 } else { 16 * 1024 * 1024 };
 const SPARE: &str = "spare";
 const EXTENSION: &str = "log";
 
