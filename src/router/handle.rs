@@ -218,4 +218,11 @@ impl RouterHandle {
     pub(crate) fn crash(&self, name: &str) {
         drop(self.actor.cast(RouterMessage::Crash { name: name.into() }));
     }
+
+    /// Hands over events of which filters have said something.
+    #[cfg(test)]
+    pub(super) fn submit_judged(&self, submission: Submission, judged: super::filters::Judged) {
+        let judged = Box::new(judged);
+        drop(self.actor.cast(RouterMessage::SubmitJudged { submission, judged }));
+    }
 }

@@ -1,3 +1,4 @@
+use super::filters::Judged;
 use super::{Publication, RouterDeps, RouterHandle, Submission};
 use crate::chance::SystemChance;
 use crate::clock::{Clock, SystemClock};
@@ -7,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::net::{Network, NetworkPolicy, SystemResolver};
 use crate::policy::DeliverySettings;
 use crate::spool::{DedupLimits, EmbeddedSpool, NewEvent, Spool as _};
+use crate::table::filter::Filter;
 use crate::table::{Catalogue, EndpointSpec, Lifecycle, Selection, SinkSpec};
 use postrider_sink::{BuildError, Delivery, FailureClass, HostContext, Outcome, Sink, SinkPlan, async_trait};
 use std::collections::BTreeMap;
@@ -124,22 +126,25 @@ async fn house(names: &[&'static str]) -> House {
     House { router, spool, metrics, daemon, seen, _folder: folder }
 }
 
+fn event(text: &str) -> NewEvent {
+    NewEvent {
+        event: "sent".into(),
+        product: "crm".into(),
+        account: None,
+        message_id: text.into(),
+        body: text.to_owned().into(),
+        traceparent: None,
+        dedup: None,
+        targets: Vec::new(),
+        generation: Generation(0),
+        accepted_ms: crate::clock::unix_ms(&SystemClock),
+    }
+}
+
 impl House {
     async fn post(&self, text: &str) {
-        let event = NewEvent {
-            event: "sent".into(),
-            product: "crm".into(),
-            account: None,
-            message_id: text.into(),
-            body: text.to_owned().into(),
-            traceparent: None,
-            dedup: None,
-            targets: Vec::new(),
-            generation: Generation(0),
-            accepted_ms: crate::clock::unix_ms(&SystemClock),
-        };
         let (reply, receipt) = oneshot::channel();
-        self.router.submit(Submission { events: vec![event], reply, permit: None });
+        self.router.submit(Submission { events: vec![event(text)], reply, permit: None });
         receipt.await.unwrap().unwrap();
     }
 
@@ -193,6 +198,30 @@ async fn a_sink_that_panics_has_failed_one_attempt() {
     let text = house.metrics.render();
     assert!(text.contains("postrider_attempts_total{endpoint=\"acme\",result=\"sink_error\"} 1"), "{text}");
     assert!(text.contains("postrider_actor_restarts_total{actor=\"endpoint\"} 0"), "{text}");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_filters_said_under_an_older_configuration_is_asked_again() {
+    let mut house = house(&["acme"]).await;
+    let entry = house.router.table().named("acme").cloned().unwrap();
+    let filter = Some(Arc::new(Filter::compile("data.message_id == 'new'").unwrap()));
+    let spec = EndpointSpec { filter, ..EndpointSpec::clone(&entry.spec) };
+    let daemon = Arc::clone(&house.daemon);
+    let publication = Publication { daemon, endpoints: vec![Arc::new(spec)], invalid: Vec::new() };
+    let now = house.router.publish(publication).await.unwrap();
+    // The filter before did not want what is wanted now, and wanted what is not.
+    for (message, targets) in [("new", Vec::new()), ("old", vec![entry.uid])] {
+        let judged =
+            Judged { generation: Generation(now.0 - 1), targets: vec![Some(targets)], failures: Vec::new() };
+        let (reply, receipt) = oneshot::channel();
+        let body = format!("{{\"data\":{{\"message_id\":\"{message}\"}}}}");
+        let submission = Submission { events: vec![event(&body)], reply, permit: None };
+        house.router.submit_judged(submission, judged);
+        let accepted = receipt.await.unwrap().unwrap();
+        assert_eq!(accepted[0].deliveries, u32::from(message == "new"), "{message}");
+    }
+    assert!(house.seen(1).await[0].1.contains("new"));
     house.stop().await;
 }
 

@@ -18,6 +18,7 @@ mod dedup;
 #[cfg(test)]
 mod descriptors;
 #[cfg(test)]
+mod dev;
 mod durability;
 #[cfg(test)]
 mod explain;
