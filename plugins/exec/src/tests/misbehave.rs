@@ -243,7 +243,7 @@ async fn a_program_yields_the_processors_to_the_daemon() {
         stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16)?.parse::<i32>().ok())
     };
     let own = nice(&std::fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
-    assert_eq!(nice(&stat), Some((own.max(10)).min(19)), "{stat}");
+    assert_eq!(nice(&stat), Some(own.clamp(10, 19)), "{stat}");
 }
 
 #[test]
