@@ -79,3 +79,50 @@ fn traceparent(event: &StoredEvent, number: u64) -> Arc<str> {
         None => format!("00-{:032x}-{span:016x}-00", u128::from_be_bytes(event.id.0)).into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use async_trait::async_trait;
+    use postrider_sink::Verdict;
+
+    /// A sink of one's own that does the worst it can without blocking its thread.
+    enum Bad {
+        Panics,
+        PanicsLater,
+        Hangs,
+    }
+
+    #[async_trait]
+    impl Sink for Bad {
+        async fn deliver(&self, _: &Delivery) -> Outcome {
+            match self {
+                Self::Panics => panic!("no such table"),
+                Self::PanicsLater => {
+                    tokio::task::yield_now().await;
+                    panic!("{} rows", 7)
+                }
+                Self::Hangs => std::future::pending().await,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_panics_or_hangs_is_a_failed_attempt_that_says_so() {
+        for (sink, class, wanted) in [
+            (Bad::Panics, FailureClass::SinkError, "the sink panicked: no such table"),
+            (Bad::PanicsLater, FailureClass::SinkError, "the sink panicked: 7 rows"),
+            (Bad::Hangs, FailureClass::Timeout, "no answer within 15s"),
+        ] {
+            let delivery = postrider_sink::testkit::delivery("evt_1");
+            let made = attempt(&sink, &delivery, Duration::from_secs(15), &SystemClock).await;
+            assert_eq!(&*made.outcome.reason, wanted);
+            assert!(
+                matches!(made.outcome.verdict, Verdict::Failed { class: seen, breaker: true, .. } if seen == class),
+                "{:?}",
+                made.outcome
+            );
+        }
+    }
+}

@@ -69,14 +69,14 @@ async fn run(shape: Shape, silent: bool) -> Vec<Findings> {
     figures
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The healthy endpoints' median p99 from 202 to receipt, in microseconds.
 #[expect(clippy::cast_precision_loss, reason = "microseconds of one run")]
-fn p99(figures: &[Findings]) -> f64 {
+pub(crate) fn p99(figures: &[Findings]) -> f64 {
     median(figures.iter().map(|found| found.p99_us as f64).collect())
 }
 

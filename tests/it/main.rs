@@ -45,6 +45,8 @@ mod layers;
 #[cfg(all(test, feature = "nats"))]
 mod nats;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod publishers;
 #[cfg(test)]
 mod readme;

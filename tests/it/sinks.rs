@@ -1,7 +1,6 @@
-//! Sinks of one's own: the examples, and programs that misbehave beside healthy neighbours.
+//! Sinks of one's own: what `plugins new` writes, and Postrider inside another program.
 
-use crate::support::{Receiver, daemon, until};
-use serde_json::Value;
+use crate::support::until;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,80 +12,6 @@ const EVENT: &str =
 
 fn binaries() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_postrider")).parent().expect("a folder").to_owned()
-}
-
-/// A program that does `script`, in Python, for every event in `line`; `say` answers.
-fn exec(script: &str) -> String {
-    let program = format!(
-        "import sys,os,time\nsay=lambda text:print(text,flush=True)\nsys.stdin.readline()\nsay('{{\"postrider\":1}}')\n\
-         for line in sys.stdin:\n n=line[5:].split(',')[0]\n {script}\n"
-    );
-    let program = serde_json::Value::from(program);
-    format!(
-        "events = \"all\"\nproducts = \"all\"\ntimeout = \"1s\"\n[exec]\ncommand = [\"python3\", \"-c\", {program}]\nmemory = \"128 MiB\"\n"
-    )
-}
-
-#[tokio::test]
-async fn programs_that_misbehave_say_why_and_their_neighbours_deliver() {
-    let ok = r#"say('{"n":'+n+',"result":"ok"}')"#;
-    let misbehaving = [
-        ("hangs", "time.sleep(600)", "no answer within 1s"),
-        ("floods", "sys.stdout.write('x\\n'*9999999)", "it flooded its standard output"),
-        (
-            "exits",
-            "print('the disk is gone',file=sys.stderr,flush=True);os._exit(3)",
-            "exit 3, the disk is gone",
-        ),
-        ("half", "sys.stdout.write('{\"n\":'+n);sys.stdout.flush();os._exit(0)", "exit 0"),
-        ("unknown", "say('{\"n\":77,\"result\":\"ok\"}')", "no answer within 1s"),
-        ("hoards", "x=[bytearray(1<<20) for _ in range(1<<20)]", "MemoryError"),
-    ];
-    let receiver = Receiver::start().await;
-    let mut setup = daemon()
-        .endpoint("healthy", |e| {
-            e.url(receiver.url("/healthy"));
-        })
-        .file("program", exec(ok))
-        .file(
-            "missing",
-            "events = \"all\"\nproducts = \"all\"\n[exec]\ncommand = [\"sh\", \"-c\", \"exec no-such-python\"]\n",
-        );
-    for (name, script, _) in misbehaving {
-        setup = setup.file(name, exec(script));
-    }
-    let mut daemon = setup.start().await;
-    for _ in 0..20 {
-        assert_eq!(daemon.post(EVENT).await.status, 202);
-    }
-    receiver.wait_for("/healthy", 20).await;
-    daemon
-        .wait_until("the program has everything", |metrics| {
-            let of = [("endpoint", "program"), ("result", "delivered")];
-            metrics.sum("postrider_deliveries_finished_total", &of) >= 20.0
-        })
-        .await;
-    for (name, _, wanted) in misbehaving {
-        let mut seen = Value::Null;
-        until(Duration::from_secs(20), &format!("{name} says {wanted}"), async || {
-            seen = daemon.endpoint_status(name).await;
-            seen["last_error"].as_str().is_some_and(|error| error.contains(wanted))
-        })
-        .await;
-        assert!(seen["ready"].as_u64().unwrap_or(0) + seen["parked"].as_u64().unwrap_or(0) > 0, "{seen}");
-    }
-    until(Duration::from_secs(20), "the missing program is told", async || {
-        let seen = daemon.endpoint_status("missing").await;
-        let error = seen["last_error"].as_str().unwrap_or_default();
-        seen["state"] == "invalid"
-            && error.starts_with("crashed 3 times, last: exit 127,")
-            && error.contains("no-such-python")
-    })
-    .await;
-    let metrics = daemon.metrics().await;
-    let up = |plugin: &str| metrics.sum("postrider_plugin_up", &[("plugin", plugin)]);
-    assert!(up("exec:program") > 0.5 && up("exec:missing") < 0.5, "{metrics:?}");
-    assert!(daemon.term(Duration::from_secs(40)).await.success());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use crate::settings::Settings;
 use postrider_sink::HostContext;
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit, setpriority_process};
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -10,6 +10,10 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// How long a program may take to end after its standard input has, and again after SIGTERM.
 const END: Duration = Duration::from_secs(1);
+
+/// The priority of a program, see nice(1): one that runs wild takes what processors the daemon leaves, not the other way
+/// round.
+const NICE: i32 = 10;
 
 /// The program, in a process group of its own that does not outlive this value.
 pub(crate) struct Program {
@@ -78,6 +82,9 @@ pub(crate) fn start(settings: &Settings, host: &HostContext) -> Result<(Program,
     // space, which runtimes reserve by the gigabyte and do not use.
     let limit = Rlimit { current: Some(settings.memory), maximum: Some(settings.memory) };
     prlimit(pid, Resource::Data, limit).map_err(|error| format!("cannot limit its memory: {error}"))?;
+    if let Err(error) = setpriority_process(pid, NICE) {
+        tracing::debug!(%error, "the program keeps the daemon's own priority");
+    }
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {

@@ -182,7 +182,8 @@ struct ExecPlan(Settings);
 #[async_trait]
 impl SinkPlan for ExecPlan {
     fn destination(&self) -> String {
-        self.0.command.join(" ")
+        // A program given as an argument has line breaks.
+        self.0.command.join(" ").replace(char::is_control, " ")
     }
 
     fn fingerprint(&self) -> u64 {

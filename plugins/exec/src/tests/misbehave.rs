@@ -205,6 +205,13 @@ fn zombies() -> usize {
     entries.filter(|entry| dead(entry.path())).count()
 }
 
+/// The memory this process holds.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -219,6 +226,24 @@ async fn a_program_that_will_not_end_goes_with_its_whole_group() {
     drop(sink);
     assert!(rig.host.ended(Duration::from_secs(5)).await);
     assert_eq!(processes(&word), 0);
+}
+
+#[tokio::test]
+async fn a_program_yields_the_processors_to_the_daemon() {
+    let rig = Rig::new("takes");
+    let sink = rig.build().await.unwrap();
+    delivered(&sink, "evt_1").await;
+    let word = rig.folder.path().to_str().unwrap();
+    let stat = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).find_map(|entry| {
+        let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        line.contains(word).then(|| std::fs::read_to_string(entry.path().join("stat")).ok()).flatten()
+    });
+    let stat = stat.expect("it runs");
+    let nice = |stat: &str| {
+        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16)?.parse::<i32>().ok())
+    };
+    let own = nice(&std::fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
+    assert_eq!(nice(&stat), Some(own.clamp(10, 19)), "{stat}");
 }
 
 #[test]
@@ -245,7 +270,7 @@ fn nothing_outlives_the_runtime() {
 
 /// 50 in every run; `POSTRIDER_COUNT` for more.
 #[tokio::test]
-async fn restarts_leak_no_process_and_no_descriptor() {
+async fn restarts_leak_no_process_no_descriptor_and_no_memory() {
     let count: usize =
         std::env::var("POSTRIDER_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(50);
     let mut rig = Rig::new("takes");
@@ -254,11 +279,17 @@ async fn restarts_leak_no_process_and_no_descriptor() {
     let script = "read -r hello; echo '{\"postrider\":1}'; read -r line; n=${line#*:}; echo \"{\\\"n\\\":${n%%,*},\\\"result\\\":\\\"ok\\\"}\"; sleep 600 & exit 1";
     rig.settings.insert("command".into(), command(&["sh", "-c", script, &word]));
     let sink = rig.build().await.unwrap();
-    delivered(&sink, "evt_0").await;
-    let before = descriptors();
+    // What is allocated once is there after a few.
+    for number in 0..20 {
+        delivered(&sink, &format!("evt_first_{number}")).await;
+    }
+    let (before, held) = (descriptors(), resident_kib());
     for number in 1..=count {
         delivered(&sink, &format!("evt_{number}")).await;
     }
+    let more = resident_kib().saturating_sub(held);
+    println!("{count} restarts: {more} KiB more");
+    assert!(more < 4096, "{held} KiB, then {more} more");
     assert!(descriptors() <= before + 4, "{before} descriptors, then {}", descriptors());
     drop(sink);
     assert!(rig.host.ended(Duration::from_secs(5)).await);

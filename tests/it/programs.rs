@@ -1,0 +1,211 @@
+//! Programs behind `[exec]`: how fast the example is, and what those that misbehave cost everybody else.
+
+use crate::isolation::{median, p99};
+use crate::support::{Load, Receiver, Scale, daemon, until};
+use postrider_checker::verify::{Findings, Subscription};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const EVENT: &str =
+    r#"{"event":"sent","product":"crm","data":{"message_id":"m","status":"sent","details":{}}}"#;
+
+/// What a program that works does with an event.
+const OK: &str = r#"say('{"n":'+n+',"result":"ok"}')"#;
+
+/// What others do, and what a person sees of it.
+const MISBEHAVING: [(&str, &str, &str); 6] = [
+    ("hangs", "time.sleep(600)", "no answer"),
+    ("floods", "sys.stdout.write('x\\n'*9999999)", "it flooded its standard output"),
+    ("exits", "print('the disk is gone',file=sys.stderr,flush=True);os._exit(3)", "exit 3, the disk is gone"),
+    ("half", "sys.stdout.write('{\"n\":'+n);sys.stdout.flush();os._exit(0)", "exit 0"),
+    ("unknown", "say('{\"n\":9999999999,\"result\":\"ok\"}')", "no answer"),
+    ("hoards", "x=[bytearray(1<<20) for _ in range(1<<20)]", "MemoryError"),
+];
+
+/// A program that does `script`, in Python, for every event in `line`; `say` answers.
+fn exec(script: &str) -> String {
+    let program = format!(
+        "import sys,os,time\nsay=lambda text:print(text,flush=True)\nsys.stdin.readline()\nsay('{{\"postrider\":1}}')\n\
+         for line in sys.stdin:\n n=line[5:].split(',')[0]\n {script}\n"
+    );
+    let program = serde_json::Value::from(program);
+    format!(
+        "events = \"all\"\nproducts = \"all\"\ntimeout = \"1s\"\n[exec]\ncommand = [\"python3\", \"-c\", {program}]\nmemory = \"128 MiB\"\n"
+    )
+}
+
+#[tokio::test]
+async fn programs_that_misbehave_say_why_and_their_neighbours_deliver() {
+    let receiver = Receiver::start().await;
+    let mut setup = daemon()
+        .endpoint("healthy", |e| {
+            e.url(receiver.url("/healthy"));
+        })
+        .file("program", exec(OK))
+        .file(
+            "missing",
+            "events = \"all\"\nproducts = \"all\"\n[exec]\ncommand = [\"sh\", \"-c\", \"exec no-such-python\"]\n",
+        );
+    for (name, script, _) in MISBEHAVING {
+        setup = setup.file(name, exec(script));
+    }
+    let mut daemon = setup.start().await;
+    for _ in 0..20 {
+        assert_eq!(daemon.post(EVENT).await.status, 202);
+    }
+    receiver.wait_for("/healthy", 20).await;
+    daemon
+        .wait_until("the program has everything", |metrics| {
+            let of = [("endpoint", "program"), ("result", "delivered")];
+            metrics.sum("postrider_deliveries_finished_total", &of) >= 20.0
+        })
+        .await;
+    for (name, _, wanted) in MISBEHAVING {
+        let mut seen = Value::Null;
+        until(Duration::from_secs(20), &format!("{name} says {wanted}"), async || {
+            seen = daemon.endpoint_status(name).await;
+            seen["last_error"].as_str().is_some_and(|error| error.contains(wanted))
+        })
+        .await;
+        assert!(seen["ready"].as_u64().unwrap_or(0) + seen["parked"].as_u64().unwrap_or(0) > 0, "{seen}");
+    }
+    until(Duration::from_secs(20), "the missing program is told", async || {
+        let seen = daemon.endpoint_status("missing").await;
+        let error = seen["last_error"].as_str().unwrap_or_default();
+        seen["state"] == "invalid"
+            && error.starts_with("crashed 3 times, last: exit 127,")
+            && error.contains("no-such-python")
+    })
+    .await;
+    let metrics = daemon.metrics().await;
+    let up = |plugin: &str| metrics.sum("postrider_plugin_up", &[("plugin", plugin)]);
+    assert!(up("exec:program") > 0.5 && up("exec:missing") < 0.5, "{metrics:?}");
+    assert!(daemon.term(Duration::from_secs(40)).await.success());
+}
+
+/// What a run is made of.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    /// HTTP endpoints that answer at once.
+    healthy: usize,
+    /// Events per second.
+    rate: f64,
+    seconds: u64,
+}
+
+/// The healthy endpoints' figures beside a program of each kind, or beside as many that work; and the memory the daemon held.
+async fn beside(shape: Shape, misbehave: bool) -> (Vec<Findings>, u64) {
+    let healthy: Vec<String> = (0..shape.healthy).map(|number| format!("healthy-{number:02}")).collect();
+    let subscriptions: Vec<Subscription> = healthy.iter().map(|name| Subscription::all(name)).collect();
+    let load = Load::new(&subscriptions);
+    let mut setup = daemon();
+    for name in &healthy {
+        setup = setup.endpoint(name, |e| {
+            e.url(load.url(name));
+        });
+    }
+    for (name, script, _) in MISBEHAVING {
+        setup = setup.file(name, exec(if misbehave { script } else { OK }));
+    }
+    let mut daemon = setup.start().await;
+    let publisher = load.publish(daemon.ready_file(), |options| {
+        options.connections = 32;
+        options.rate = Some(shape.rate);
+        options.time = Some(Duration::from_secs(shape.seconds));
+    });
+    let summary = load.finish(publisher, Duration::from_secs(shape.seconds + 60)).await;
+    assert_eq!(summary.refused, 0, "a program makes the ingress refuse nothing");
+    until(Duration::from_secs(30), "the healthy endpoints have everything", async || {
+        healthy.iter().all(|name| load.receiver.count_of(name) >= summary.accepted)
+    })
+    .await;
+    for (name, _, wanted) in MISBEHAVING.iter().filter(|_| misbehave) {
+        let mut seen = Value::Null;
+        until(Duration::from_secs(20), &format!("{name} is held, for a reason: {wanted}"), async || {
+            seen = daemon.endpoint_status(name).await;
+            let held = seen["state"].as_str().is_some_and(|state| ["open", "waiting"].contains(&state));
+            held && seen["last_error"].as_str().is_some_and(|error| error.contains(wanted))
+        })
+        .await;
+        // None was delivered and none given up: what waits is all there is.
+        let waiting = ["ready", "parked", "in_flight"].map(|key| seen[key].as_u64().unwrap_or(0));
+        assert_eq!(waiting.iter().sum::<u64>(), summary.accepted, "{seen}");
+    }
+    let mut report = load.report(Duration::ZERO).await;
+    let figures: Vec<Findings> =
+        healthy.iter().map(|name| report.endpoints.remove(name).expect("its figures")).collect();
+    for found in &figures {
+        let wrong = (found.lost, found.duplicated, found.disordered, found.corrupt);
+        assert_eq!(wrong, (0, 0, 0, 0), "{found:?}");
+    }
+    (figures, daemon.peak_mib())
+}
+
+/// The long form: 20 healthy endpoints, pairs of runs in turn.
+#[tokio::test]
+async fn programs_that_misbehave_do_not_delay_a_healthy_endpoint() {
+    let scale = Scale::of(4, 10);
+    let (healthy, rate, pairs) = if scale.long { (20, 150.0, 7) } else { (3, 100.0, 1) };
+    let shape = Shape { healthy, rate, seconds: scale.count };
+    let (mut found, mut memory) = (Vec::new(), Vec::new());
+    for pair in 0..pairs {
+        // Whoever goes first meets a colder machine: take turns.
+        let (first, held_first) = beside(shape, pair % 2 == 1).await;
+        let (second, held_second) = beside(shape, pair % 2 == 0).await;
+        let of = if pair % 2 == 0 { (p99(&first), p99(&second)) } else { (p99(&second), p99(&first)) };
+        found.push(of);
+        memory.push(held_first.max(held_second));
+    }
+    let ratio = median(found.iter().map(|(working, misbehaving)| misbehaving / working).collect());
+    let peak = memory.iter().copied().max().unwrap_or_default();
+    scale.report("programs", &json!({ "p99_us_pairs": found, "median_ratio": ratio, "peak_mib": peak }));
+    assert!(peak < 256, "{peak} MiB");
+    if scale.long {
+        assert!(ratio <= 1.1, "{ratio:.2} times the p99 beside programs that work: {found:?}");
+    } else {
+        let holds = found.iter().all(|(working, misbehaving)| *misbehaving <= working * 3.0 + 100_000.0);
+        assert!(holds, "p99 beside programs that work and that misbehave: {found:?} us");
+    }
+}
+
+/// Acknowledged events a second, from the ingress through the spool to the example in Python and back: the long form
+/// wants 5,000 of them.
+#[tokio::test]
+async fn the_example_in_python_keeps_up_with_the_ingress() {
+    let scale = Scale::of(2, 10);
+    let rate = if scale.long { 6000.0 } else { 300.0 };
+    let load = Load::new(&[]);
+    let out = tempfile::TempDir::new().expect("a folder");
+    let lines = out.path().join("events.jsonl");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/sinks");
+    let text = format!(
+        "events = \"all\"\nproducts = \"all\"\n[exec]\ncommand = [\"python3\", \"print.py\"]\ndir = {folder:?}\n\
+         settings = {{ path = {lines:?} }}\n"
+    );
+    let mut daemon = daemon().file("program", text).start().await;
+    let started = Instant::now();
+    let publisher = load.publish(daemon.ready_file(), |options| {
+        options.connections = 128;
+        options.rate = Some(rate);
+        options.time = Some(Duration::from_secs(scale.count));
+    });
+    let summary = load.finish(publisher, Duration::from_secs(scale.count + 60)).await;
+    let of = [("endpoint", "program"), ("result", "delivered")];
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let accepted = summary.accepted as f64;
+    daemon
+        .wait_until("everything is delivered", |metrics| {
+            metrics.sum("postrider_deliveries_finished_total", &of) >= accepted
+        })
+        .await;
+    let per_second = accepted / started.elapsed().as_secs_f64();
+    let text = fs::read_to_string(&lines).expect("what it wrote");
+    let ids: BTreeSet<&str> = text.lines().filter_map(|line| line.split('"').nth(3)).collect();
+    scale.report("exec", &json!({ "published": summary, "acknowledged_per_second": per_second }));
+    assert_eq!((ids.len() as u64, text.lines().count() as u64), (summary.accepted, summary.accepted));
+    assert!(!scale.long || per_second >= 5000.0, "{per_second:.0} a second");
+}
