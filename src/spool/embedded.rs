@@ -250,7 +250,8 @@ fn open_base(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<(Base, boo
         && let Some(copy) = copies.first()
     {
         tracing::error!(%error, copy = %copy.display(),
-            "the spool's journal is damaged: batches that are not whole are left out, the journal is kept aside");
+            "batches of the database's journal are not whole and are left out, a copy is kept aside; \
+             where a power cut tore them, the log has their content and nothing is lost");
         error = match open() {
             Ok(base) => return Ok((base, false)),
             Err(error) => error,

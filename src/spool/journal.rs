@@ -1,7 +1,7 @@
 //! Repairs the database's journals where it cannot do so itself.
 //!
-//! Settlements are written without a sync, so a power loss may leave a batch of which only some pages reached the
-//! disk. fjall drops a batch that is cut off, but refuses to open where one is whole in length and wrong in content.
+//! What the log holds is folded into the database with one sync at the end, so a power loss may leave batches of which
+//! only some pages reached the disk; the log still has what they hold. fjall drops a batch that is cut off, but refuses to open where one is whole in length and wrong in content.
 //! Here such a batch is left out, as if it had never been written, and all that is whole is kept: what was synced
 //! lies before it. The journal as it was is put beside the store.
 //!

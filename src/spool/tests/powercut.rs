@@ -201,7 +201,9 @@ async fn check(config: SpoolConfig, folder: TempDir, expected: &Expected) {
         assert!(again.duplicate, "{known} was accepted, and its repeat is not recognised");
     }
     let aside = std::fs::read_dir(&rig.config.path).unwrap().flatten().map(|entry| entry.file_name());
-    let aside: Vec<_> = aside.filter(|name| name.to_string_lossy().starts_with("damaged")).collect();
+    // A batch on its way to the database may be torn: it is left out of the journal, and comes from the log again.
+    let lossless = |name: &str| !name.starts_with("damaged") || name.contains("-journal-");
+    let aside: Vec<_> = aside.filter(|name| !lossless(&name.to_string_lossy())).collect();
     // While the database was made for the first time there was nothing to lose: it is made again.
     assert!(expected.accepted.is_empty() || aside.is_empty(), "{aside:?}: a power cut counts as damage");
     rig.spool.close().await.unwrap();
