@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) struct Admission {
     bytes: Arc<Semaphore>,
     events: Arc<Semaphore>,
+    most_events: u32,
 }
 
 /// Room for one request; given back when it is dropped.
@@ -21,7 +22,11 @@ pub(super) struct Permit {
 impl Admission {
     pub(super) fn new(limits: &Limits) -> Self {
         let semaphore = |size: u32| Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(0)));
-        Self { bytes: semaphore(limits.bytes_in_flight), events: semaphore(limits.events_in_flight) }
+        Self {
+            bytes: semaphore(limits.bytes_in_flight),
+            events: semaphore(limits.events_in_flight),
+            most_events: limits.events_in_flight,
+        }
     }
 
     /// Room for the next bytes of a body, beside what it has, if there is. It is taken as they arrive: what is only
@@ -35,7 +40,8 @@ impl Admission {
 
     /// Room for the events that were in the body too, if there is.
     pub(super) fn events(&self, permit: Permit, events: usize) -> Option<Permit> {
-        let events = u32::try_from(events).ok()?;
+        // An array of more events than there is room for waits until it has all of the room: it could never come else.
+        let events = u32::try_from(events).unwrap_or(u32::MAX).min(self.most_events);
         let events = self.events.clone().try_acquire_many_owned(events).ok()?;
         Some(Permit { bytes: permit.bytes, _events: Some(events) })
     }

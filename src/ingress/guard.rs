@@ -10,6 +10,7 @@ pub(super) struct Guard {
     state: State,
     line: Vec<u8>,
     length: Option<u64>,
+    endless: bool,
     chunked: bool,
     flaw: Option<&'static str>,
     heads: u64,
@@ -18,6 +19,9 @@ pub(super) struct Guard {
 
 /// Bytes kept of a line: the longest one that matters is a `transfer-encoding` with some white space.
 const KEPT: usize = 96;
+
+/// The largest `Content-Length` that the library reads as one; it calls a head with a larger one too large.
+const LONGEST: u64 = u64::MAX - 2;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -84,6 +88,11 @@ impl Guard {
         self.distrust.filter(|(from, _)| request >= *from).map(|(_, why)| why)
     }
 
+    /// Whether a head announced a body of more bytes than the library counts.
+    pub(super) const fn is_endless(&self) -> bool {
+        self.endless
+    }
+
     /// Keeps the beginning of a line and its last byte, which tells how it ends.
     fn keep(&mut self, part: &[u8]) {
         let Some(last) = part.last() else { return };
@@ -133,7 +142,10 @@ impl Guard {
             let digits =
                 std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
             match digits.and_then(|text| text.parse().ok()) {
-                Some(length) => self.length = Some(length),
+                Some(length) => {
+                    self.length = Some(length);
+                    self.endless |= length > LONGEST;
+                }
                 None => {
                     self.flaw.get_or_insert("content-length is not a number");
                 }

@@ -70,7 +70,8 @@ pub(super) fn media(headers: &HeaderMap) -> Result<Form<'_>, Problem> {
     const SPECVERSION: HeaderName = HeaderName::from_static("ce-specversion");
     const TAKEN: &str = "Send one event or an array of them as application/json (in UTF-8), or CloudEvents as \
                          application/cloudevents+json, application/cloudevents-batch+json or JSON with ce- headers.";
-    let unsupported = || Problem::new(Kind::UnsupportedType, TAKEN);
+    const TYPES: &str = "application/json, application/cloudevents+json, application/cloudevents-batch+json";
+    let unsupported = || Problem::new(Kind::UnsupportedType, TAKEN).accept(TYPES);
     let value = only(headers, &CONTENT_TYPE).ok().flatten().ok_or_else(unsupported)?;
     let form =
         if value == "application/json" { Some(Form::Plain) } else { value.to_str().ok().and_then(json_form) };
@@ -83,7 +84,7 @@ pub(super) fn media(headers: &HeaderMap) -> Result<Form<'_>, Problem> {
     if !headers.get_all(CONTENT_ENCODING).iter().all(identity) {
         let detail =
             "The body is encoded, and only bodies as they are (identity) are taken: send it uncompressed.";
-        return Err(Problem::new(Kind::UnsupportedEncoding, detail));
+        return Err(Problem::new(Kind::UnsupportedEncoding, detail).accept_encoding("identity"));
     }
     Ok(form)
 }

@@ -1,5 +1,8 @@
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -126,6 +129,16 @@ impl Problem {
     /// The methods that are taken.
     pub(super) fn allow(self, methods: &'static str) -> Self {
         self.header(ALLOW, HeaderValue::from_static(methods))
+    }
+
+    /// The content types that are taken.
+    pub(super) fn accept(self, types: &'static str) -> Self {
+        self.header(ACCEPT, HeaderValue::from_static(types))
+    }
+
+    /// The content encodings that are taken.
+    pub(super) fn accept_encoding(self, encodings: &'static str) -> Self {
+        self.header(ACCEPT_ENCODING, HeaderValue::from_static(encodings))
     }
 
     /// A way to say who one is.

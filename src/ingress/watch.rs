@@ -103,6 +103,11 @@ impl Watch {
         inner.guard.distrusts(number).map_or(Ok(()), Err)
     }
 
+    /// Whether a head announced a body that the library takes for a fault of the head.
+    pub(super) fn is_endless(&self) -> bool {
+        self.lock().guard.is_endless()
+    }
+
     /// Everything that was to be written is written.
     pub(super) fn flushed(&self, now: impl FnOnce() -> Instant) {
         let mut inner = self.lock();

@@ -16,16 +16,22 @@ pub(super) struct Wire<IO> {
     clock: Arc<dyn Clock>,
     /// A refusal of ours that goes out before anything else, and how much of it has gone.
     own: Option<(Vec<u8>, usize)>,
+    /// Nothing more is read for the library: what there was to say is said.
+    refused: bool,
+    begun: bool,
     ended: bool,
     lingered: usize,
 }
+
+/// How a client begins that takes HTTP/2 for granted (RFC 9113 section 3.4). The library says nothing to it at all.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// Bytes dropped after our side is closed, before we close for good.
 const LINGER_BYTES: usize = 1024 * 1024;
 
 impl<IO> Wire<IO> {
     pub(super) fn new(io: IO, watch: Arc<Watch>, clock: Arc<dyn Clock>) -> Self {
-        Self { io, watch, clock, own: None, ended: false, lingered: 0 }
+        Self { io, watch, clock, own: None, refused: false, begun: false, ended: false, lingered: 0 }
     }
 }
 
@@ -45,11 +51,15 @@ impl<IO: AsyncWrite + Unpin> Wire<IO> {
         Poll::Ready(Ok(()))
     }
 
-    /// Refuses a head that did not arrive in time; to the library it looks as if the client had gone.
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        const DETAIL: &str = "The request's head did not arrive in time. Send it at once and try again.";
-        if !std::mem::replace(&mut self.ended, true) {
-            self.own = Some((Problem::new(Kind::TooSlow, DETAIL).into_bytes(), 0));
+    /// Refuses what the library is not to see; to it, it looks as if the client had gone.
+    fn poll_refuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        kind: Kind,
+        detail: &'static str,
+    ) -> Poll<io::Result<()>> {
+        if !std::mem::replace(&mut self.refused, true) && !std::mem::replace(&mut self.ended, true) {
+            self.own = Some((Problem::new(kind, detail).into_bytes(), 0));
         }
         ready!(self.poll_own(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
@@ -57,12 +67,16 @@ impl<IO: AsyncWrite + Unpin> Wire<IO> {
 }
 
 /// What the library says by itself, without a document, in our words.
-fn bare_refusal(bytes: &[u8]) -> Option<Problem> {
+fn bare_refusal(bytes: &[u8], watch: &Watch) -> Option<Problem> {
     let status = bytes.strip_prefix(b"HTTP/1.1 4")?.first_chunk::<2>()?;
     if bytes.windows(13).any(|part| part == b"content-type:") {
         return None;
     }
     let problem = match status {
+        b"31" if watch.is_endless() => Problem::new(
+            Kind::TooLarge,
+            "Content-Length is more than any body may have (max_body in [ingress]).",
+        ),
         b"31" => Problem::new(
             Kind::HeadTooLarge,
             "The request line and the headers together are too long, or there are more than 100 headers. Send fewer or shorter headers.",
@@ -82,14 +96,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<IO> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        const LATE: &str = "The request's head did not arrive in time. Send it at once and try again.";
+        const WRONG_VERSION: &str =
+            "This is HTTP/2, and only HTTP/1.1 is spoken here. Have the client use that.";
         if self.watch.phase() == Phase::HeadLate {
-            return self.poll_late(cx);
+            return self.poll_refuse(cx, Kind::TooSlow, LATE);
+        }
+        if self.refused {
+            return self.poll_refuse(cx, Kind::BadRequest, WRONG_VERSION);
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let arrived = buf.filled().get(before..).unwrap_or_default();
+        let begun = std::mem::replace(&mut self.begun, true);
         if arrived.is_empty() {
             self.ended = true;
+        } else if !begun && arrived.starts_with(HTTP2) {
+            buf.set_filled(before);
+            return self.poll_refuse(cx, Kind::BadRequest, WRONG_VERSION);
         } else {
             self.watch.arrived(arrived, self.clock.now());
         }
@@ -100,7 +124,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_own(cx))?;
-        if let Some(problem) = bare_refusal(buf) {
+        if let Some(problem) = bare_refusal(buf, &self.watch) {
             self.own = Some((problem.into_bytes(), 0));
             return Poll::Ready(Ok(buf.len()));
         }

@@ -1,7 +1,7 @@
 use super::check::{self, Attribute, kind, shown, step, suggest};
 use super::members::Pick;
 use super::{MAX_ID, Rules, compose};
-use crate::ids::Generation;
+use crate::ids::{EVERY_ACCOUNT, Generation, is_name};
 use crate::ingress::problem::ItemError;
 use crate::spool::{DedupKey, NewEvent};
 use serde_json::value::RawValue;
@@ -12,8 +12,6 @@ use std::sync::Arc;
 const MAX_ERRORS: usize = 100;
 /// Bytes of `data.message_id`.
 const MAX_MESSAGE_ID: usize = 512;
-/// Bytes of `account`.
-const MAX_ACCOUNT: usize = 128;
 
 /// Reads one event after another and collects what is wrong with them.
 pub(super) struct Reader<'a> {
@@ -221,11 +219,9 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
-        if text.is_empty()
-            || text.len() > MAX_ACCOUNT
-            || text.chars().any(|c| c.is_control() || c.is_whitespace())
-        {
-            let detail = format!("must be 1 to {MAX_ACCOUNT} bytes of visible characters.");
+        if text == EVERY_ACCOUNT || !is_name(&text) {
+            let detail = "must be 1 to 128 characters, none of them a control character, without white space \
+                          around them, and not \"*\".";
             self.wrong("/account", detail);
             return None;
         }

@@ -177,8 +177,8 @@ fn every_way_to_be_no_event_is_refused_where_it_is_wrong() {
         (&event(&format!(r#"{data},"a/b~c":1"#)), "/a~1b~0c", "not a member"),
         (&event(&format!(r#"{data},"timestamp":1700000000"#)), "/timestamp", "a number"),
         (&event(&format!(r#"{data},"timestamp":"yesterday""#)), "/timestamp", "RFC 3339"),
-        (&event(&format!(r#"{data},"account":"""#)), "/account", "visible"),
-        (&event(&format!(r#"{data},"account":"a b""#)), "/account", "visible"),
+        (&event(&format!(r#"{data},"account":"""#)), "/account", "1 to 128"),
+        (&event(&format!(r#"{data},"account":"a ""#)), "/account", "white space"),
         (&event(&format!(r#"{data},"account":null"#)), "/account", "null"),
         (&event(&format!(r#"{data},"id":7"#)), "/id", "a number"),
         (&event(&format!(r#"{data},"id":"""#)), "/id", "1 to 256"),
@@ -265,5 +265,24 @@ proptest::proptest! {
         bytes[at] = byte;
         let _ = parse(&bytes, Form::Plain, &rules(&Catalogue::default()));
         let _ = parse(&bytes[..at], Form::Plain, &rules(&Catalogue::default()));
+    }
+}
+
+#[test]
+fn an_account_is_called_what_an_endpoint_file_may_call_it() {
+    let with = |account: &str| {
+        read(&format!(
+            r#"{{"event":"sent","product":"crm","account":{account:?},"data":{{"message_id":"m","status":"s"}}}}"#
+        ))
+    };
+    let (most, more) = ("é".repeat(128), "a".repeat(129));
+    for account in ["acme", "Acme Corp", &most] {
+        assert!(crate::ids::is_name(account), "{account}");
+        assert_eq!(with(account).unwrap().events[0].account.as_deref(), Some(account));
+    }
+    // "*" stands for every account where one is named, so an event that is of it would be of none.
+    for account in ["", " ", "acme ", "a\nb", "*", &more] {
+        let problem = with(account).expect_err(account);
+        assert_eq!(problem.errors[0].pointer, "/account", "{account:?}");
     }
 }

@@ -113,6 +113,30 @@ async fn a_head_that_is_too_large_is_refused_with_a_document() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_http_2_for_granted_is_told_what_is_spoken() {
+    let house = house().await;
+    let mut client = house.connect().await;
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.problem().as_str()), (400, "bad-request"));
+    assert!(reply.body.contains("HTTP/1.1"), "{reply:?}");
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_body_announced_as_endless_is_too_large_and_its_head_is_not() {
+    let house = house().await;
+    for length in [u64::MAX, u64::MAX - 1, u64::MAX - 2, 1 << 63] {
+        let head = "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+        let mut client = house.connect().await;
+        client.send(format!("{head}Content-Length: {length}\r\n\r\n")).await;
+        let reply = client.reply().await;
+        assert_eq!((reply.status, reply.problem().as_str()), (413, "too-large"), "{length}");
+        assert!(client.is_closed().await);
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_sends_nothing_sensible_never_reaches_the_router() {
     let house = house().await;
     for bytes in

@@ -176,6 +176,33 @@ async fn no_more_is_let_in_than_there_is_room_for_and_room_comes_back() {
 }
 
 #[tokio::test]
+async fn an_array_larger_than_the_room_for_events_comes_once_it_has_all_of_it() {
+    let house = house_with(Limits { events_in_flight: 3, ..Limits::default() }, Vec::new()).await;
+    let array = format!("[{}]", [EVENT; 10].join(","));
+    assert_eq!(house.post("", &array).await.status, 202);
+    house.says(Says::Later);
+    let mut client = house.connect().await;
+    client.send(post("", EVENT)).await;
+    let held = house.held(1).await;
+    house.says(Says::Accepted);
+    assert_eq!(house.post("", &array).await.status, 503);
+    drop(held);
+    assert_eq!(house.post("", &array).await.status, 202);
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_told_with_what_would_be() {
+    let house = house().await;
+    let typed = |headers: &str| {
+        format!("POST /v1/events HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: 2\r\n\r\n{{}}")
+    };
+    let reply = house.raw(typed("Content-Type: text/plain\r\n")).await;
+    assert!(reply.header("accept").is_some_and(|types| types.starts_with("application/json, ")), "{reply:?}");
+    let reply = house.raw(typed("Content-Type: application/json\r\nContent-Encoding: gzip\r\n")).await;
+    assert_eq!((reply.status, reply.header("accept-encoding")), (415, Some("identity")));
+}
+
+#[tokio::test]
 async fn connections_beyond_the_caps_are_closed_at_once() {
     for limits in [
         Limits { connections: 2, ..Limits::default() },
