@@ -70,6 +70,19 @@ pub struct Identity {
     pub account: Option<Arc<str>>,
 }
 
+/// Whether an account, a publisher or an entry of the catalogue may be called so: 1 to 128 characters, none of them a
+/// control character, no white space around them.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.trim() == text
+        && text.chars().count() <= 128
+        && !text.chars().any(char::is_control)
+}
+
+/// What stands for every account where one may be named; so no account is called that.
+pub const EVERY_ACCOUNT: &str = "*";
+
 /// What keeps deliveries in order of each other: a short digest of a message id. Two messages that share one are
 /// delivered one after the other, which harms nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -47,7 +47,7 @@ impl App {
             tracing::warn!("{warning}");
         }
         for error in &running.errors {
-            tracing::error!("{}", error.one_line());
+            tracing::error!("{}", error.log_line());
         }
         let daemon = Arc::clone(&running.daemon);
 

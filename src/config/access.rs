@@ -2,8 +2,9 @@
 
 use super::daemon::{Credential, Login, Publisher};
 use super::secrets::Resolver;
-use super::section::{Section, is_name};
+use super::section::{NAME, Section};
 use super::source::Span;
+use crate::ids::{EVERY_ACCOUNT, is_name};
 use postrider_sink::Secret;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ pub(super) fn publishers(ingress: &mut Section<'_>, resolver: &mut Resolver<'_>)
     let mut publishers: Vec<Publisher> = Vec::new();
     for mut table in ingress.tables("publisher") {
         let name = table.name("name");
-        if name.is_none() {
+        if table.entry("name").is_none() {
             table.missing("a publisher needs a name", "For example name = \"platform\".");
         }
         let credential = credential(&mut table, resolver);
@@ -51,7 +52,20 @@ fn credential(table: &mut Section<'_>, resolver: &mut Resolver<'_>) -> Option<Cr
         basic.finish();
         return Some(Credential::Basic { username: username?.0, password: password? });
     }
-    table.secret("bearer", resolver).map(Credential::Bearer)
+    let token = table.secret("bearer", resolver)?;
+    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        let help = "Give the token alone, without Bearer in front of it, on one line.";
+        said_wrongly(table, "bearer", "a token has no white space and only ASCII characters", help);
+    }
+    Some(Credential::Bearer(token))
+}
+
+/// Something is wrong with what a secret says, wherever it is kept.
+fn said_wrongly(table: &mut Section<'_>, key: &'static str, message: &str, help: &str) {
+    let problems = table.problems();
+    if let Some(entry) = table.entry(key) {
+        problems.add(problems.error(entry.node.span.clone(), message).help(help));
+    }
 }
 
 /// Two that could not be told apart.
@@ -69,7 +83,13 @@ pub(super) fn logins(admin: &mut Section<'_>, resolver: &mut Resolver<'_>) -> Ve
     for mut table in admin.tables("login") {
         let username = username(&mut table);
         let password = password(&mut table, resolver);
-        let account = table.name("account").map(|(account, _)| account);
+        let account = table.name("account").map(|(account, span)| {
+            if account.as_ref() == EVERY_ACCOUNT {
+                let help = "A login that sees every account leaves account out.";
+                table.problems().add(table.problems().error(span, "\"*\" is no account").help(help));
+            }
+            account
+        });
         if let Some((username, span)) = &username
             && logins.iter().any(|other| other.username == *username)
         {
@@ -101,18 +121,37 @@ fn password(table: &mut Section<'_>, resolver: &mut Resolver<'_>) -> Option<Secr
     if table.entry("password").is_none() {
         table.missing("password is missing", "For example password = { file = \"secrets/password\" }.");
     }
-    table.secret("password", resolver)
+    let password = table.secret("password", resolver)?;
+    if password.expose().chars().any(char::is_control) {
+        let help = "It is one line; of line breaks at the end of a file, one is cut.";
+        said_wrongly(table, "password", "the password has a line break or another control character", help);
+    }
+    Some(password)
 }
 
+/// The accounts of a publisher; none: all.
 fn accounts(table: &mut Section<'_>) -> Vec<Arc<str>> {
     let Some(texts) = table.strings("accounts") else { return Vec::new() };
-    let (names, wrong): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(text, _)| is_name(text));
-    for (_, span) in wrong {
-        table.problems().at(span, "expected a name of 1 to 128 characters");
-    }
-    if names.is_empty() {
+    let problems = table.problems();
+    if texts.is_empty() {
         // Else "none" would mean "all".
         table.missing("accounts is empty", "Name at least one, or leave accounts out to allow all.");
     }
-    names.into_iter().map(|(text, _)| Arc::from(text)).collect()
+    if let [(only, _)] = texts.as_slice()
+        && *only == EVERY_ACCOUNT
+    {
+        return Vec::new();
+    }
+    let mut accounts = Vec::new();
+    for (text, span) in texts {
+        if text == EVERY_ACCOUNT {
+            let help = "\"*\" stands for all accounts: leave the others out, or leave it out.";
+            problems.add(problems.error(span, "all accounts and some of them").help(help));
+        } else if is_name(text) {
+            accounts.push(Arc::from(text));
+        } else {
+            problems.add(problems.error(span, "not a name").help(NAME));
+        }
+    }
+    accounts
 }

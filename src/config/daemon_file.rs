@@ -7,10 +7,11 @@ use super::daemon::{
 use super::delivery::delivery;
 use super::error::ConfigError;
 use super::secrets::{Resolver, SecretSource};
-use super::section::{Section, is_name};
+use super::section::{NAME, Section};
 use super::source::{Problems, Span};
 use super::tls::tls;
 use super::tree::{self, Item, Node};
+use crate::ids::{EVERY_ACCOUNT, is_name};
 use crate::net::NetworkPolicy;
 use crate::policy::DeliverySettings;
 use crate::table::Catalogue;
@@ -38,7 +39,8 @@ pub struct DaemonFile {
     /// The secret files it names.
     pub secret_files: Vec<PathBuf>,
     pub(super) root: Option<Node>,
-    pub(super) file: Arc<str>,
+    /// The file, as it was named.
+    pub file: Arc<str>,
     pub(super) text: Arc<str>,
 }
 
@@ -62,6 +64,12 @@ impl DaemonFile {
     #[must_use]
     pub fn valid(&self) -> Option<&DaemonConfig> {
         self.config.as_ref().filter(|_| self.errors.is_empty())
+    }
+
+    /// Whether nothing at all is written in it, as in a file that somebody has only begun to write.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.text.trim().is_empty()
     }
 
     /// Whether a key is written in the file.
@@ -93,7 +101,9 @@ pub(super) fn compile(
     let (ingress, ingress_at) = ingress(&mut file, resolver);
     let (admin, admin_at) = admin(&mut file, resolver);
     if ingress.listen == admin.listen && ingress.listen.port() != 0 {
-        problems.at(admin_at.or(ingress_at).unwrap_or(0..0), "ingress and admin listen at the same address");
+        let at = admin_at.or(ingress_at).unwrap_or(0..0);
+        let error = problems.error(at, "ingress and admin listen at the same address");
+        problems.add(error.help("Give one of them another port."));
     }
     let config = DaemonConfig {
         ingress,
@@ -231,8 +241,11 @@ fn catalogue_names(table: &mut Section<'_>, key: &'static str, default: Vec<Arc<
     }
     let mut names: Vec<Arc<str>> = Vec::new();
     for (text, span) in texts {
-        if !is_name(text) || text == "all" || text == "*" {
-            problems.at(span, "not a name: 1 to 128 characters, not \"all\" or \"*\"");
+        if text == "all" || text == EVERY_ACCOUNT {
+            let help = "An endpoint that wants all of them says so itself. Name each one here.";
+            problems.add(problems.error(span, format!("{text:?} cannot be a name here")).help(help));
+        } else if !is_name(text) {
+            problems.add(problems.error(span, "not a name").help(NAME));
         } else if names.iter().any(|name| name.as_ref() == text) {
             problems.at(span, format!("{text:?} stands here twice"));
         } else {
@@ -250,7 +263,7 @@ fn network(file: &mut Section<'_>) -> NetworkPolicy {
     for mut exception in table.tables("exception") {
         let endpoint = exception.name("endpoint");
         let range = exception.string("cidr");
-        if endpoint.is_none() || range.is_none() {
+        if exception.entry("endpoint").is_none() || exception.entry("cidr").is_none() {
             exception.missing(
                 "an exception needs endpoint and cidr",
                 "endpoint = \"acme\", cidr = \"10.1.0.0/16\".",

@@ -9,7 +9,7 @@ use super::section::Section;
 use super::sink_table;
 use super::source::Problems;
 use super::tree::{self, Entry, Item, Node};
-use crate::ids::Identity;
+use crate::ids::{EVERY_ACCOUNT, Identity};
 use crate::policy::DeliverySettings;
 use crate::sinks::Sinks;
 use crate::table::{EndpointSpec, Filter, Lifecycle, Selection, SinkSpec};
@@ -101,13 +101,7 @@ fn validate<'a>(root: &'a Node, context: Context<'_>, problems: &'a Problems) ->
         delivery: delivery(&mut file, &context.daemon.defaults),
         sink: sink_entry(&mut file, context.sinks, draft),
     };
-    let kinds: Vec<&'static str> = context.sinks.kinds().collect();
-    for entry in file.others().filter(|entry| !kinds.contains(&entry.key.as_str())) {
-        let mut known = vec!["state", "events", "products", "filter", "account", "test", "timeout"];
-        known.extend(["connect_timeout", "concurrency", "ordering", "rate", "retry", "breaker"]);
-        known.extend(&kinds);
-        file.unknown(entry.key_span.clone(), &format!("unknown key {:?}", entry.key), &entry.key, &known);
-    }
+    file.finish();
     valid
 }
 
@@ -138,6 +132,11 @@ fn selection(file: &mut Section<'_>, key: &'static str, known: &[Arc<str>], draf
                 file.problems().at(span, format!("{text:?} stands here twice"));
             }
             Some(name) => chosen.push(name.clone()),
+            None if text == "all" || text == EVERY_ACCOUNT => {
+                let error = file.problems().error(span, format!("{text:?} is not a name"));
+                file.problems()
+                    .add(error.help(format!("For all of them write {key} = \"all\", without a list.")));
+            }
             None => {
                 let one = key.strip_suffix('s').unwrap_or(key);
                 file.unknown(span, &format!("unknown {one} {text:?}"), text, &names);
@@ -154,7 +153,7 @@ fn account(file: &mut Section<'_>, required: bool) -> Option<Arc<str>> {
         let help = "[catalogue] says accounts = \"required\". Name one, or write account = \"*\" for all.";
         file.missing("account is missing", help);
     }
-    account.filter(|account| account.as_ref() != "*")
+    account.filter(|account| account.as_ref() != EVERY_ACCOUNT)
 }
 
 /// The one table that is named after a sink.

@@ -76,10 +76,35 @@ impl ConfigError {
         }
     }
 
-    /// One line, for logs.
+    /// Where it is and what is wrong, in one line.
     #[must_use]
     pub fn one_line(&self) -> String {
         format!("{}: {}", self.place(), self.message)
+    }
+
+    /// All of it in one line, for logs.
+    #[must_use]
+    pub fn log_line(&self) -> String {
+        let mut line = self.one_line();
+        for (before, part) in [(". ", self.advice()), ("; ", self.note.clone())] {
+            if let Some(part) = part {
+                line.push_str(before);
+                line.push_str(part.trim_end_matches('.'));
+            }
+        }
+        line
+    }
+
+    /// What was probably meant, what is allowed, and what to do.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        let meant = self.label.as_ref().map(|label| {
+            let mut letters = label.chars();
+            let first = letters.next().map(|first| first.to_ascii_uppercase());
+            first.into_iter().chain(letters).collect::<String>()
+        });
+        let parts: Vec<String> = meant.into_iter().chain(self.help.clone()).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
     }
 
     /// The error with its excerpt and carets, in colour or not.

@@ -40,8 +40,10 @@ impl SecretSource for SystemSecrets {
 /// Reads a regular file of at most `most` bytes. Opening anything else (a pipe) could wait for ever.
 pub(super) fn read_bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     use std::io::{Error, ErrorKind};
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    let meta = std::fs::metadata(path)?;
+    if !meta.is_file() {
+        let what = if meta.is_dir() { "it is a folder" } else { "not a regular file" };
+        return Err(Error::new(ErrorKind::InvalidInput, what));
     }
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
@@ -57,12 +59,20 @@ pub(super) fn describe(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "no such file".to_owned(),
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
+        ErrorKind::NotADirectory => "a part of its path is not a folder".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let said = text.split(" (os error").next().unwrap_or_default();
+            if said == text { text } else { said.to_lowercase() }
+        }
     }
 }
 
 const FROM_SYSTEMD: &str =
     "systemd hands credentials over with LoadCredential= or SetCredential= in the unit.";
+
+const IN_ENVIRONMENT: &str =
+    "Set it where the daemon is started: a running process keeps the environment it began with.";
 
 /// A table that stands for a secret.
 pub(super) struct Reference<'a> {
@@ -148,6 +158,12 @@ impl<'a> Resolver<'a> {
                                 to read it.";
         let name = reference.name;
         let bytes = match reference.kind {
+            Kind::File if name.is_empty() || name.contains(char::is_control) => {
+                return Err((
+                    "file does not name a file".to_owned(),
+                    "For example { file = \"secrets/acme\" }.",
+                ));
+            }
             Kind::File => self
                 .file(self.base.join(name))
                 .map_err(|error| (format!("cannot read {name}: {error}"), READABLE))?,
@@ -160,7 +176,7 @@ impl<'a> Resolver<'a> {
             Kind::Env => self
                 .source
                 .env(name)
-                .ok_or_else(|| (format!("the environment variable {name} is not set"), "Set it."))?
+                .ok_or_else(|| (format!("the environment variable {name} is not set"), IN_ENVIRONMENT))?
                 .into_encoded_bytes(),
             Kind::Credential if !reference.is_plain() || name.starts_with('.') => {
                 return Err(("this is not the name of a credential".to_owned(), FROM_SYSTEMD));

@@ -4,12 +4,17 @@ use super::secrets::{self, Resolver};
 use super::source::{Problems, Span, near};
 use super::tree::{Entry, Item, Node};
 use super::units;
+use crate::ids::is_name;
 use crate::policy::Rate;
 use postrider_sink::Secret;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What a name is.
+pub(super) const NAME: &str =
+    "A name has 1 to 128 characters, no white space around them and no control characters.";
 
 /// A table that is being read.
 pub(super) struct Section<'a> {
@@ -46,7 +51,9 @@ impl<'a> Section<'a> {
 
     /// The entry of a key, whatever it is.
     pub(super) fn entry(&mut self, key: &'static str) -> Option<&'a Entry> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         #[cfg(test)]
         self.problems.asked.borrow_mut().insert(format!("{}{key}", self.path));
         self.entries.iter().find(|entry| entry.key == key)
@@ -61,7 +68,9 @@ impl<'a> Section<'a> {
     pub(super) fn table(&mut self, key: &'static str) -> Option<Section<'a>> {
         let entry = self.entry(key)?;
         if !matches!(entry.node.item, Item::Table(_)) {
-            self.wrong::<()>(&entry.node, "a table");
+            let found = format!("expected a table, found {}", entry.node.describe());
+            let error = self.problems.error(entry.node.span.clone(), found);
+            self.problems.add(error.help(format!("Write [{}{key}] in a line of its own, once.", self.path)));
             return None;
         }
         Some(Self::new(&entry.node, format!("{}{key}.", self.path), self.problems))
@@ -71,7 +80,11 @@ impl<'a> Section<'a> {
     pub(super) fn tables(&mut self, key: &'static str) -> Vec<Section<'a>> {
         let Some(entry) = self.entry(key) else { return Vec::new() };
         let Item::Array(elements) = &entry.node.item else {
-            self.wrong::<()>(&entry.node, "a list of tables");
+            let found = format!("expected a list of tables, found {}", entry.node.describe());
+            let error = self.problems.error(entry.node.span.clone(), found);
+            self.problems.add(
+                error.help(format!("Write [[{}{key}]] in a line of its own, once for each.", self.path)),
+            );
             return Vec::new();
         };
         let mut tables = Vec::new();
@@ -94,11 +107,11 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A name: not empty, at most 128 characters, none of them a control character.
+    /// A name: 1 to 128 characters, none of them a control character, no white space around them.
     pub(super) fn name(&mut self, key: &'static str) -> Option<(Arc<str>, Span)> {
         let (text, span) = self.string(key)?;
         is_name(text).then(|| (Arc::from(text), span.clone())).or_else(|| {
-            self.problems.at(span, "expected a name of 1 to 128 characters");
+            self.problems.add(self.problems.error(span, "not a name").help(NAME));
             None
         })
     }
@@ -266,7 +279,15 @@ impl<'a> Section<'a> {
             }
             (Item::String(text), _) => Some(Secret::new(text.clone())),
             (_, Some(reference)) => resolver.resolve(&reference, self.problems),
-            _ => self.wrong(&entry.node, "a string, or a table with the one key file, env or credential"),
+            _ => {
+                let found = format!("expected a secret, found {}", entry.node.describe());
+                let error = self.problems.error(entry.node.span.clone(), found);
+                self.problems.add(error.help(
+                    "Write a string, or a table with one key: { file = \"secrets/name\" }, { env = \"NAME\" } or \
+                     { credential = \"name\" }.",
+                ));
+                None
+            }
         }
     }
 
@@ -309,9 +330,4 @@ impl<'a> Section<'a> {
         self.problems.at(node.span.clone(), format!("expected {wanted}, found {}", node.describe()));
         None
     }
-}
-
-/// What may stand as a name of an account, a publisher or a catalogue entry.
-pub(super) fn is_name(text: &str) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= 128 && !text.chars().any(char::is_control)
 }

@@ -61,8 +61,11 @@ impl Problems {
     }
 
     /// The text is not TOML here.
-    pub(super) fn syntax(&self, span: Span, message: &str) {
-        let mut error = self.error(span, format!("not valid TOML: {message}"));
+    pub(super) fn syntax(&self, span: Option<Span>, message: &str) {
+        let message = format!("not valid TOML: {message}");
+        // Only of a limit of the parser's is no place known.
+        let Some(span) = span else { return self.add(ConfigError::about(&self.file, message)) };
+        let mut error = self.error(span, message);
         error.excerpt = mask::broken(&self.text, error.line.unwrap_or(1)).map(Arc::from);
         self.add(error);
     }

@@ -139,6 +139,51 @@ fn every_error_of_a_file_is_reported_at_once_with_its_place() {
 }
 
 #[test]
+fn what_is_allowed_is_named_once_and_completely() {
+    let help = |errors: &[ConfigError]| errors[0].help.clone().unwrap();
+    let allowed = help(&endpoint(&format!("keep_answr = true\n{GOOD}")).unwrap_err());
+    for key in ENDPOINT.iter().chain(DELIVERY).map(|key| key.path.split(['.', '[']).next().unwrap()) {
+        assert_eq!(allowed.split([' ', ',', '.']).filter(|word| *word == key).count(), 1, "{key}: {allowed}");
+    }
+    let allowed = help(&daemon("[ingress]\nlisten_ = 1\n").errors);
+    assert_eq!(allowed.matches("publisher").count(), 1, "{allowed}");
+}
+
+#[test]
+fn an_error_says_what_to_write_instead() {
+    for (text, place, help) in [
+        ("[[ingress]]\n", "1:1", "[ingress]"),
+        ("[ingress.publisher]\nname = 'a'\n", "1:1", "[[ingress.publisher]]"),
+        ("[[ingress.publisher]]\nname = 'a'\nbearer = { flie = 'x' }\n", "3:10", "{ env = \"NAME\" }"),
+        ("[[ingress.publisher]]\nname = 'a'\nbearer = { file = '' }\n", "3:19", "{ file = "),
+        ("[ingress]\nlisten = '127.0.0.1:8081'\n", "2:10", "another port"),
+        ("[catalogue]\nevents = ['all']\n", "2:11", "Name each one"),
+    ] {
+        let errors = daemon(text).errors;
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        assert_eq!(errors[0].place(), format!("postrider.toml:{place}"), "{text}");
+        assert!(errors[0].help.as_ref().is_some_and(|said| said.contains(help)), "{text}: {errors:?}");
+    }
+    let errors = endpoint(&GOOD.replace("['crm']", "['all']")).unwrap_err();
+    assert!(errors[0].help.as_ref().unwrap().contains("products = \"all\""), "{errors:?}");
+    let errors = endpoint(&GOOD.replace("['crm']", "['crn']")).unwrap_err();
+    assert_eq!(
+        errors[0].log_line(),
+        "endpoints/acme.toml:2:13: unknown product \"crn\". Did you mean \"crm\"? \
+         Allowed: automation, crm, developer-apis, campaigns"
+    );
+}
+
+#[test]
+fn a_file_that_nests_without_end_is_refused_as_a_whole() {
+    for text in [format!("{}x = 1", "a.".repeat(50_000)), format!("x = {}", "[".repeat(100_000))] {
+        let file = daemon(&text);
+        assert!(file.valid().is_none() && !file.errors.is_empty());
+        assert!(file.errors[0].message.starts_with("not valid TOML"), "{:?}", file.errors[0].message);
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let errors = endpoint("").unwrap_err();
     assert_eq!(

@@ -62,8 +62,7 @@ pub(super) fn parse(text: &str, problems: &Problems) -> Option<Node> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let broken = !errors.is_empty();
     for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        problems.syntax(span, error.message());
+        problems.syntax(error.span(), error.message());
     }
     if broken {
         return None;

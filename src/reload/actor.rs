@@ -273,8 +273,8 @@ impl ReloadState {
         self.metrics.count(outcome.result());
         self.metrics.stands(&self.running.errors, self.last_success_ms);
         let errors: Vec<String> = outcome.errors().iter().map(ConfigError::one_line).collect();
-        for error in &errors {
-            tracing::error!("{error}");
+        for error in outcome.errors() {
+            tracing::error!("{}", error.log_line());
         }
         let (result, generation) = (outcome.result(), outcome.generation().0);
         tracing::info!(result, generation, changes = ?outcome.changes(), "configuration reloaded");

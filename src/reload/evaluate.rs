@@ -75,6 +75,11 @@ pub(super) fn evaluate(
     let keeps = "the daemon keeps the configuration it has; endpoint files still apply";
     let (config, errors) = match file.valid().cloned() {
         None => (None, file.errors.iter().cloned().map(|error| error.note(keeps)).collect()),
+        Some(next) if file.is_blank() && next != *running.daemon => {
+            let error = ConfigError::about(&file.file, "the file is suddenly empty");
+            let help = "Put back what was in it. For the defaults alone, write version = 1.";
+            (None, vec![error.help(help).note(keeps)])
+        }
         Some(mut next) => {
             let dropped = dropped(loader, running, &next, &file, texts);
             if dropped.is_empty() {

@@ -40,3 +40,38 @@ fn two_publishers_that_could_not_be_told_apart_are_refused() {
     );
     assert!(error.contains("proves itself the same way"), "{error}");
 }
+
+#[test]
+fn a_star_means_every_account_and_stands_alone() {
+    let accounts =
+        |list: &str| format!("[[ingress.publisher]]\nname = 'a'\nbearer = 'b'\naccounts = {list}\n");
+    let file = daemon(&accounts("['*']"));
+    assert!(file.valid().expect("valid").ingress.publishers[0].accounts.is_empty());
+    let error = only(&accounts("['acme', '*']"));
+    assert!(error.contains("all accounts and some of them"), "{error}");
+    let error = only("[[admin.login]]\nusername = 'a'\npassword = 'b'\naccount = '*'\n");
+    assert!(error.contains("is no account"), "{error}");
+}
+
+#[test]
+fn credentials_that_nobody_could_present_are_refused() {
+    for token in ["Bearer abc", "a b", "abc\\n", "ü"] {
+        let error = only(&format!("[[ingress.publisher]]\nname = 'a'\nbearer = \"{token}\"\n"));
+        assert!(error.contains("postrider.toml:3:10") && error.contains("no white space"), "{error}");
+    }
+    for (table, user) in [("ingress.publisher", "name = 'a'\nbasic."), ("admin.login", "")] {
+        let error = only(&format!(
+            "[[{table}]]\n{user}username = 'a'\n{}password = \"p\\n\"\n",
+            if user.is_empty() { "" } else { "basic." }
+        ));
+        assert!(error.contains("line break"), "{error}");
+    }
+}
+
+#[test]
+fn names_have_no_white_space_around_them() {
+    for name in ["' a'", "'a '", "''", "\"a\\n\""] {
+        let error = only(&format!("[[ingress.publisher]]\nname = {name}\nbearer = 'b'\n"));
+        assert!(error.contains("not a name"), "{error}");
+    }
+}

@@ -198,3 +198,21 @@ async fn what_could_not_be_put_in_force_is_tried_again_by_itself() {
     assert_eq!(names(&bench.published.recv().await.unwrap()), ["a", "b"]);
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn a_daemon_file_that_is_suddenly_empty_changes_nothing() {
+    let folder = folder(&[("a", GOOD)]);
+    let publisher = "[[ingress.publisher]]\nname = 'shop'\nbearer = 'token'\n";
+    fs::write(folder.path().join("postrider.toml"), publisher).unwrap();
+    let mut bench = start(folder, None).await;
+    for blank in ["", " \n\n"] {
+        bench.write("postrider.toml", blank);
+        let outcome = bench.handle.reload().await;
+        assert_eq!(outcome.result(), "rejected");
+        assert!(outcome.errors()[0].message.contains("suddenly empty"), "{:?}", outcome.errors());
+    }
+    bench.write("postrider.toml", "version = 1\n");
+    assert_eq!(bench.handle.reload().await.result(), "applied");
+    assert!(bench.next().await.daemon.ingress.publishers.is_empty());
+    bench.stop().await;
+}
