@@ -91,7 +91,7 @@ impl Postrider {
             Command::Run(args) => daemon::run(&args, &self.sinks),
             Command::Dev(args) => dev::dev(&args, &self.sinks, global),
             Command::Check(args) => config::check(&args, &self.sinks, global),
-            Command::Config(command) => config::config(&command, &self.sinks),
+            Command::Config(command) => config::config(&command, &self.sinks, global),
             Command::Plugins(command) => plugins::plugins(&command, &self.sinks, global),
             Command::Send(args) => client(send::send(&args, global)),
             Command::Test(args) => client(operate::test(&args, global)),

@@ -42,7 +42,9 @@ pub use daemon::{
 };
 pub use daemon_file::DaemonFile;
 pub use edit::{EditError, NewSecret, edit, kept_secrets, new_references, new_secrets, set_state};
-pub use effective::{Effective, EffectiveValue, effective, effective_of, fingerprint};
+pub use effective::{
+    AllEffective, Effective, EffectiveValue, effective, effective_all, effective_of, fingerprint,
+};
 pub use endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
 pub use error::{ConfigError, ConfigErrors};
 pub use form::{Form, account_of, keys_at};

@@ -119,8 +119,11 @@ pub struct ConfigIssue {
     pub column: u64,
     /// What is wrong.
     pub message: String,
-    /// What to do.
+    /// What was probably meant, what is allowed, what to do.
     pub help: Option<String>,
+    /// What runs meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What a reload came to.

@@ -4,6 +4,8 @@ use crate::ids::{EndpointUid, Generation};
 use crate::sinks::Sinks;
 use crate::table::{Entry, Table};
 use postrider_sink::SinkFactory;
+use serde::Serialize;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,8 +50,8 @@ pub fn check(path: &Path, added: &[Arc<dyn SinkFactory>], colour: bool) -> Vec<C
     report.files.iter().map(checked).collect()
 }
 
-/// What is in force for an endpoint (none: for every one) once defaults are merged, each value with its origin;
-/// secrets as fingerprints.
+/// What holds for the daemon and all endpoints, or for one of them, once defaults are merged: each value with its
+/// origin, secrets as fingerprints. For people, or as JSON.
 ///
 /// # Errors
 /// What is wrong with the files, or that no endpoint has this name.
@@ -57,25 +59,24 @@ pub fn effective(
     path: &Path,
     added: &[Arc<dyn SinkFactory>],
     endpoint: Option<&str>,
+    json: bool,
 ) -> Result<String, EffectiveError> {
+    fn shown(all: &(impl Serialize + Display), json: bool) -> String {
+        if json { serde_json::to_string(all).unwrap_or_default() } else { all.to_string() }
+    }
     let loader = Loader::new(path, all(added), Arc::new(SystemSecrets));
-    let invalid = |errors: Vec<ConfigError>| EffectiveError::Invalid(ConfigErrors(errors).to_string());
-    let files = loader.read().endpoints.map_err(|error| invalid(vec![*error]))?;
-    let known: Vec<Arc<str>> = files.into_iter().map(|file| file.name).collect();
-    let names = match endpoint {
-        None => known,
-        Some(name) if known.iter().any(|known| known.as_ref() == name) => vec![name.into()],
-        Some(name) => return Err(EffectiveError::NotFound(name.to_owned())),
-    };
-    let texts: Result<Vec<String>, EffectiveError> = names
-        .iter()
-        .map(|name| config::effective(&loader, name).map(|all| all.to_string()).map_err(|e| invalid(e.0)))
-        .collect();
-    Ok(texts?.join("\n"))
+    let invalid = |errors: ConfigErrors| EffectiveError::Invalid(errors.to_string());
+    match endpoint {
+        None => config::effective_all(&loader).map(|all| shown(&all, json)).map_err(invalid),
+        Some(name) => config::effective(&loader, name)
+            .map_err(invalid)?
+            .map(|one| shown(&one, json))
+            .ok_or_else(|| EffectiveError::NotFound(name.to_owned())),
+    }
 }
 
-/// Which endpoints get an event by the files as they are, without a daemon. Endpoint files that are invalid are left
-/// out.
+/// Which endpoints get an event by the files as they are, without a daemon; and the files that were left out, because
+/// they are invalid.
 ///
 /// # Errors
 /// The daemon's file is invalid, or the event is none of its catalogue.
@@ -83,7 +84,7 @@ pub fn explain(
     path: &Path,
     added: &[Arc<dyn SinkFactory>],
     event: &ExplainEvent,
-) -> Result<Explanation, EffectiveError> {
+) -> Result<(Explanation, Vec<String>), EffectiveError> {
     let loaded = config::load(path, &all(added), Arc::new(SystemSecrets));
     let Some(daemon) = loaded.daemon.valid() else {
         return Err(EffectiveError::Invalid(ConfigErrors(loaded.daemon.errors).to_string()));
@@ -92,7 +93,10 @@ pub fn explain(
     let entries =
         (0..).map(EndpointUid).zip(specs).map(|(uid, spec)| Entry { uid, spec: Arc::new(spec.clone()) });
     let table = Table::new(Generation(0), daemon.catalogue.clone(), entries.collect());
-    Explanation::of(&table, event).map_err(EffectiveError::Event)
+    let explanation = Explanation::of(&table, event).map_err(EffectiveError::Event)?;
+    let valid = |file: &&config::LoadedEndpoint| file.compiled.as_ref().is_some_and(|it| it.result.is_ok());
+    let out = loaded.endpoints.iter().filter(|file| !valid(file)).map(|file| file.file.file.to_string());
+    Ok((explanation, out.chain(loaded.folder.iter().map(|error| error.file.to_string())).collect()))
 }
 
 /// The JSON Schemas of the configuration files, by file.
@@ -129,7 +133,8 @@ impl From<&ConfigError> for ConfigIssue {
             line: number(error.line),
             column: number(error.column),
             message: error.message.clone(),
-            help: error.help.clone(),
+            help: error.advice(),
+            note: error.note.clone(),
         }
     }
 }

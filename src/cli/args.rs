@@ -338,7 +338,7 @@ pub(super) struct CheckArgs {
 pub(super) enum ConfigCommand {
     /// What is in force once defaults are merged, each value with its origin
     Effective {
-        /// Of this endpoint; without it, of the daemon
+        /// Of this endpoint; without it, of the daemon and all endpoints
         endpoint: Option<String>,
         /// The daemon's file
         #[arg(

@@ -22,29 +22,34 @@ pub(super) fn check(
         let width = files.iter().map(|file| file.file.chars().count()).max().unwrap_or(0);
         for file in &files {
             if file.errors.is_empty() {
-                out::line(&format!("{}    {:<width$}  {}", style.green("ok"), file.file, file.summary))?;
+                let line = format!("{}    {:<width$}  {}", style.green("ok"), file.file, file.summary);
+                out::line(line.trim_end())?;
             } else {
                 let count = file.errors.len();
                 let errors = if count == 1 { "error" } else { "errors" };
                 out::line(&format!("{}  {:<width$}  {count} {errors}", style.red("FAIL"), file.file))?;
-                out::line(file.carets.trim_end())?;
+                out::line(&format!("{}\n", file.carets.trim_end()))?;
             }
         }
-        let total = files.len();
-        out::say(&if bad == 0 {
-            format!("{total} files, all valid")
-        } else {
-            format!("{bad} of {total} files invalid")
+        out::say(&match (files.len(), bad) {
+            (1, 0) => "1 file, valid; no endpoint: no event will be delivered".to_owned(),
+            (total, 0) => format!("{total} files, all valid"),
+            (1, _) => "the file is invalid".to_owned(),
+            (total, _) => format!("{bad} of {total} files invalid"),
         });
     }
     if bad == 0 { Ok(()) } else { Err(Failure::said(Exit::Config)) }
 }
 
-pub(super) fn config(command: &ConfigCommand, sinks: &[Arc<dyn SinkFactory>]) -> Result<(), Failure> {
+pub(super) fn config(
+    command: &ConfigCommand,
+    sinks: &[Arc<dyn SinkFactory>],
+    global: &Global,
+) -> Result<(), Failure> {
     match command {
         ConfigCommand::Schema => out::line(app::schema(sinks).trim_end()),
         ConfigCommand::Effective { endpoint, config } => {
-            match app::effective(config, sinks, endpoint.as_deref()) {
+            match app::effective(config, sinks, endpoint.as_deref(), global.json) {
                 Ok(text) => out::line(text.trim_end()),
                 Err(error @ EffectiveError::NotFound(_)) => {
                     Err(Failure::new(Exit::NotFound, error.to_string()))

@@ -17,6 +17,10 @@ pub(super) fn run(args: &RunArgs, sinks: &[Arc<dyn SinkFactory>]) -> Result<(), 
     // library and has a recorder already keeps it.
     let _ = metrics::set_global_recorder(metrics.clone());
     let options = AppOptions { config: args.config.clone(), sinks: sinks.to_vec(), metrics };
+    if let Some(path) = &args.ready_file {
+        // That of an earlier run tells of another process.
+        let _ = std::fs::remove_file(path);
+    }
     runtime()?.block_on(async {
         let mut signals = Signals::new()?;
         let app = App::start(options).await.map_err(start_failure)?;

@@ -75,7 +75,10 @@ impl Failure {
         };
         for error in problem.get("errors").and_then(serde_json::Value::as_array).into_iter().flatten() {
             let word = |key| error.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
-            message.push_str(&format!("\n  {} {}", word("pointer"), word("detail")));
+            // Of one error alone the document says it all.
+            if !message.contains(word("detail")) {
+                message.push_str(&format!("\n  {} {}", word("pointer"), word("detail")));
+            }
         }
         Self::new(exit, message)
     }
@@ -91,7 +94,9 @@ impl Failure {
             ("", "")
         };
         // With stderr gone there is nobody to tell.
-        let _ = writeln!(stderr, "{red}error:{plain} {}", self.message);
+        // Errors of files are rendered with that word in front already.
+        let message = self.message.strip_prefix("error: ").unwrap_or(&self.message);
+        let _ = writeln!(stderr, "{red}error:{plain} {message}");
         if let Some(hint) = &self.hint {
             let _ = writeln!(stderr, "{hint}");
         }

@@ -17,10 +17,16 @@ pub(super) async fn explain(
 ) -> Result<(), Failure> {
     let asked = asked(args)?;
     let explanation = match &args.config {
-        Some(path) => app::explain(path, sinks, &asked).map_err(|error| match error {
-            EffectiveError::Invalid(text) => Failure::new(Exit::Config, text),
-            EffectiveError::Event(text) | EffectiveError::NotFound(text) => Failure::failed(text),
-        })?,
+        Some(path) => {
+            let (explanation, out) = app::explain(path, sinks, &asked).map_err(|error| match error {
+                EffectiveError::Invalid(text) => Failure::new(Exit::Config, text),
+                EffectiveError::Event(text) | EffectiveError::NotFound(text) => Failure::failed(text),
+            })?;
+            for file in out {
+                out::say(&format!("{file} is left out: it is invalid, see `postrider check`"));
+            }
+            explanation
+        }
         None => {
             let body = serde_json::to_vec(&asked).map_err(|error| Failure::failed(error.to_string()))?;
             let answer = Client::new(&global.admin)?.post("/api/v1/explain", body).await?;

@@ -8,6 +8,8 @@ use super::send::read_json;
 use crate::admin::{ConfigIssue, ReloadReport, ReloadResult, Status, TestEvent, TestReport};
 use crate::clock::{SystemClock, unix_ms};
 use serde::de::DeserializeOwned;
+use std::ffi::OsStr;
+use std::path::Path;
 
 pub(super) async fn status(global: &Global) -> Result<(), Failure> {
     let answer = Client::new(&global.admin)?.get("/api/v1/status").await?;
@@ -57,7 +59,7 @@ pub(super) async fn status(global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A part that was not applied is 1; nothing applied, because the daemon's own file is invalid, is 78.
+/// What was rejected is 1; where nothing was applied and the daemon's own file is among it, 78.
 pub(super) async fn reload(global: &Global) -> Result<(), Failure> {
     let answer = Client::new(&global.admin)?.post("/-/reload", "").await?;
     let report: ReloadReport = read(&answer, &[200, 422])?;
@@ -77,7 +79,7 @@ pub(super) async fn reload(global: &Global) -> Result<(), Failure> {
     }
     match report.result {
         _ if report.is_ok() => Ok(()),
-        ReloadResult::Rejected => Err(Failure::said(Exit::Config)),
+        ReloadResult::Rejected if report.errors.iter().any(is_of_daemon) => Err(Failure::said(Exit::Config)),
         _ => Err(Failure::said(Exit::Failed)),
     }
 }
@@ -128,14 +130,22 @@ fn print_test(report: &TestReport) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether it is about the daemon's file: those of endpoints are in the folder `endpoints` next to it.
+fn is_of_daemon(issue: &ConfigIssue) -> bool {
+    let path = Path::new(&issue.file);
+    let folder = path.parent().and_then(Path::file_name);
+    ![path.file_name(), folder].contains(&Some(OsStr::new("endpoints")))
+}
+
 pub(super) fn issue_line(issue: &ConfigIssue) -> String {
     let place = if issue.line == 0 {
         issue.file.clone()
     } else {
         format!("{}:{}:{}", issue.file, issue.line, issue.column)
     };
-    let help = issue.help.as_ref().map(|help| format!("\n  {help}")).unwrap_or_default();
-    format!("{place}: {}{help}", issue.message)
+    let more: String =
+        [&issue.help, &issue.note].into_iter().flatten().map(|text| format!("\n  {text}")).collect();
+    format!("{place}: {}{more}", issue.message)
 }
 
 /// The answer as data, if its status code is one of these.

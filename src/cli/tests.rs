@@ -1,8 +1,8 @@
 use super::receiver::{Access, Arrival, Behaviour, credentials, serve, time};
 use super::{Exit, Postrider, listen, out};
 use crate::admin::{
-    self, AdminBackend, Caller, EndpointBackend, EndpointDetail, EndpointError, EndpointStatus, Order,
-    Precondition, ReloadReport, ReloadResult, Settings, Status, TestError, TestEvent, TestReport,
+    self, AdminBackend, Caller, ConfigIssue, EndpointBackend, EndpointDetail, EndpointError, EndpointStatus,
+    Order, Precondition, ReloadReport, ReloadResult, Settings, Status, TestError, TestEvent, TestReport,
     UnsavedTest,
 };
 use crate::config::AdminConfig;
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-struct Fake(ReloadResult);
+struct Fake(ReloadResult, &'static str);
 
 #[async_trait]
 impl EndpointBackend for Fake {
@@ -70,7 +70,9 @@ impl AdminBackend for Fake {
     }
 
     async fn reload(&self) -> ReloadReport {
-        ReloadReport { result: self.0, generation: 1, errors: Vec::new() }
+        let issue = ConfigIssue { file: self.1.to_owned(), ..ConfigIssue::default() };
+        let errors = if self.1.is_empty() { Vec::new() } else { vec![issue] };
+        ReloadReport { result: self.0, generation: 1, errors }
     }
 
     async fn status(&self) -> Status {
@@ -108,10 +110,15 @@ async fn run(arguments: &[&str]) -> Exit {
 }
 
 async fn daemon(result: ReloadResult) -> (String, JoinSet<()>) {
+    daemon_whose(result, "").await
+}
+
+/// A daemon whose reload comes to this, with an error in this file.
+async fn daemon_whose(result: ReloadResult, file: &'static str) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut tasks = JoinSet::new();
-    tasks.spawn(admin::serve(listener, Arc::new(Fake(result)), CancellationToken::new()));
+    tasks.spawn(admin::serve(listener, Arc::new(Fake(result, file)), CancellationToken::new()));
     (format!("http://{address}"), tasks)
 }
 
@@ -156,8 +163,12 @@ async fn the_exit_code_of_a_command_says_what_the_daemon_answered() {
     assert_eq!(run(&send).await, Exit::NotFound, "the admin listener takes no events");
     let (url, _tasks) = daemon(ReloadResult::Partial).await;
     assert_eq!(run(&["reload", "--admin", &url]).await, Exit::Failed);
-    let (url, _tasks) = daemon(ReloadResult::Rejected).await;
+    let (url, _tasks) = daemon_whose(ReloadResult::Rejected, "config/postrider.toml").await;
     assert_eq!(run(&["reload", "--admin", &url]).await, Exit::Config);
+    for file in ["/etc/postrider/endpoints/acme.toml", "/etc/postrider/endpoints"] {
+        let (url, _tasks) = daemon_whose(ReloadResult::Rejected, file).await;
+        assert_eq!(run(&["reload", "--admin", &url]).await, Exit::Failed, "{file}");
+    }
 }
 
 struct Receiver {

@@ -1,7 +1,8 @@
 //! What holds for one endpoint: every value with the place it comes from, secrets as fingerprints.
 
-use super::error::{ConfigError, ConfigErrors};
-use super::keys::{DELIVERY, ENDPOINT, Key};
+use super::daemon_file::DaemonFile;
+use super::error::ConfigErrors;
+use super::keys::{DAEMON, DELIVERY, ENDPOINT, Key};
 use super::load::Loader;
 use super::mask::is_secret_name;
 use super::secrets::{self, Resolver};
@@ -41,20 +42,55 @@ pub fn fingerprint(secret: &Secret) -> String {
     format!("{first:02x}{second:02x}")
 }
 
-/// What holds for the endpoint called `name`.
+/// Everything that holds: for the daemon, and for its endpoints.
+#[derive(Debug, Clone, Serialize)]
+pub struct AllEffective {
+    /// The values of the daemon's file.
+    pub daemon: Vec<EffectiveValue>,
+    /// Each endpoint's.
+    pub endpoints: Vec<Effective>,
+}
+
+/// What holds for the daemon and for every endpoint.
+///
+/// # Errors
+/// Everything that is wrong with the files.
+pub fn effective_all(loader: &Loader) -> Result<AllEffective, ConfigErrors> {
+    let files = loader.read();
+    let daemon = loader.daemon(&files);
+    let mut errors = daemon.errors.clone();
+    let texts = files.endpoints.unwrap_or_else(|error| {
+        errors.push(*error);
+        Vec::new()
+    });
+    let mut endpoints = Vec::new();
+    if daemon.valid().is_some() {
+        for file in texts {
+            match file
+                .text
+                .map_err(|error| ConfigErrors(vec![*error]))
+                .and_then(|text| of(loader, &daemon, &file.name, &text))
+            {
+                Ok(values) => endpoints.push(values),
+                Err(wrong) => errors.extend(wrong.0),
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors));
+    }
+    Ok(AllEffective { daemon: of_daemon(loader, &daemon), endpoints })
+}
+
+/// What holds for the endpoint called `name`; none: there is no such file.
 ///
 /// # Errors
 /// Everything that is wrong with the daemon's file or the endpoint's.
-pub fn effective(loader: &Loader, name: &str) -> Result<Effective, ConfigErrors> {
-    let files = loader.read();
-    let folder = loader.endpoints_folder();
-    let endpoints = files.endpoints.map_err(|error| ConfigErrors(vec![*error]))?;
-    let file = endpoints.into_iter().find(|file| file.name.as_ref() == name).ok_or_else(|| {
-        let path = folder.join(format!("{name}.toml"));
-        ConfigErrors(vec![ConfigError::about(&path.to_string_lossy(), "there is no such endpoint file")])
-    })?;
+pub fn effective(loader: &Loader, name: &str) -> Result<Option<Effective>, ConfigErrors> {
+    let file = loader.endpoint_now(name).map_err(|error| ConfigErrors(vec![*error]))?;
+    let Some(file) = file else { return Ok(None) };
     let text = file.text.map_err(|error| ConfigErrors(vec![*error]))?;
-    effective_of(loader, name, &text)
+    effective_of(loader, name, &text).map(Some)
 }
 
 /// What holds for an endpoint with this text.
@@ -62,8 +98,47 @@ pub fn effective(loader: &Loader, name: &str) -> Result<Effective, ConfigErrors>
 /// # Errors
 /// Everything that is wrong with the daemon's file or the text.
 pub fn effective_of(loader: &Loader, name: &str, text: &str) -> Result<Effective, ConfigErrors> {
-    let daemon = loader.daemon_now();
-    let Some(config) = daemon.valid() else { return Err(ConfigErrors(daemon.errors)) };
+    of(loader, &loader.daemon_now(), name, text)
+}
+
+/// What the daemon's file says, table by table, and what holds where it says nothing.
+fn of_daemon(loader: &Loader, daemon: &DaemonFile) -> Vec<EffectiveValue> {
+    let Some(root) = &daemon.root else { return Vec::new() };
+    let problems = Problems::new(daemon.file.clone(), daemon.text.clone());
+    let (mut values, mut resolver) = (Vec::new(), loader.resolver());
+    let mut lists = Vec::new();
+    for key in DAEMON {
+        let Some((list, _)) = key.path.split_once("[]") else {
+            values.extend(written(key, root, &problems, &daemon.text).or_else(|| by_default(key)));
+            continue;
+        };
+        if lists.contains(&list) {
+            continue;
+        }
+        lists.push(list);
+        let path: Vec<&str> = list.split('.').collect();
+        if let Some(entry) = root.find(&path) {
+            let mut leaves = Leaves {
+                text: &daemon.text,
+                problems: &problems,
+                resolver: &mut resolver,
+                values: &mut values,
+            };
+            leaves.add(&entry.node, list, false);
+        }
+    }
+    let defaults = root.find(&["defaults"]).map(|entry| &entry.node);
+    for key in DELIVERY {
+        let value = defaults
+            .and_then(|defaults| written(key, defaults, &problems, &daemon.text))
+            .or_else(|| by_default(key));
+        values.extend(value.map(|value| EffectiveValue { key: format!("defaults.{}", value.key), ..value }));
+    }
+    values
+}
+
+fn of(loader: &Loader, daemon: &DaemonFile, name: &str, text: &str) -> Result<Effective, ConfigErrors> {
+    let Some(config) = daemon.valid() else { return Err(ConfigErrors(daemon.errors.clone())) };
     let file: Arc<str> = loader.endpoints_folder().join(format!("{name}.toml")).to_string_lossy().into();
     let text: Arc<str> = text.into();
     loader.endpoint_text(&name.into(), file.clone(), &text, config).result.map_err(ConfigErrors)?;
@@ -81,7 +156,7 @@ pub fn effective_of(loader: &Loader, name: &str, text: &str) -> Result<Effective
         let known = ENDPOINT.iter().chain(DELIVERY).any(|key| first(key) == Some(&entry.key));
         if !known {
             let mut sink =
-                SinkValues { text: &text, problems: &own, resolver: &mut resolver, values: &mut values };
+                Leaves { text: &text, problems: &own, resolver: &mut resolver, values: &mut values };
             sink.add(&entry.node, &entry.key, false);
         }
     }
@@ -115,15 +190,15 @@ fn by_default(key: &Key) -> Option<EffectiveValue> {
     })
 }
 
-struct SinkValues<'a, 'b> {
+struct Leaves<'a, 'b> {
     text: &'a str,
     problems: &'a Problems,
     resolver: &'a mut Resolver<'b>,
     values: &'a mut Vec<EffectiveValue>,
 }
 
-impl SinkValues<'_, '_> {
-    /// Adds a value of a sink's table, leaf by leaf. What sounds secret is shown as a fingerprint.
+impl Leaves<'_, '_> {
+    /// Adds a value, leaf by leaf. What sounds secret is shown as a fingerprint.
     fn add(&mut self, node: &Node, key: &str, secret: bool) {
         if let Some(reference) = secrets::reference(node) {
             if let Some(found) = self.resolver.resolve(&reference, self.problems) {
@@ -170,12 +245,26 @@ impl SinkValues<'_, '_> {
 
 impl fmt::Display for Effective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> =
-            self.values.iter().map(|value| format!("{} = {}", value.key, value.value)).collect();
-        let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0).min(60);
-        for (line, value) in lines.iter().zip(&self.values) {
-            writeln!(f, "{line:width$}  # {}", value.origin)?;
+        list(&self.values, f)
+    }
+}
+
+impl fmt::Display for AllEffective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("# the daemon\n")?;
+        list(&self.daemon, f)?;
+        for endpoint in &self.endpoints {
+            write!(f, "\n# {}\n{endpoint}", endpoint.endpoint)?;
         }
         Ok(())
     }
+}
+
+fn list(values: &[EffectiveValue], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let lines: Vec<String> = values.iter().map(|value| format!("{} = {}", value.key, value.value)).collect();
+    let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0).min(60);
+    for (line, value) in lines.iter().zip(values) {
+        writeln!(f, "{line:width$}  # {}", value.origin)?;
+    }
+    Ok(())
 }

@@ -95,7 +95,7 @@ impl Loader {
     /// Reads every file; judges none.
     #[must_use]
     pub fn read(&self) -> Files {
-        Files { daemon: read_text(&self.root), endpoints: self.list() }
+        Files { daemon: self.read_daemon(), endpoints: self.list() }
     }
 
     /// Judges the daemon's file.
@@ -110,7 +110,7 @@ impl Loader {
 
     /// Reads and judges the daemon's file alone.
     pub(super) fn daemon_now(&self) -> DaemonFile {
-        self.daemon(&Files { daemon: read_text(&self.root), endpoints: Ok(Vec::new()) })
+        self.daemon(&Files { daemon: self.read_daemon(), endpoints: Ok(Vec::new()) })
     }
 
     /// Judges an endpoint's file by a daemon's configuration.
@@ -151,25 +151,46 @@ impl Loader {
         Loaded { endpoints: texts.into_iter().map(judge).collect(), folder, daemon }
     }
 
+    /// Reads the file of one endpoint alone; none: there is no such file.
+    pub(super) fn endpoint_now(&self, name: &str) -> Result<Option<EndpointText>, Box<ConfigError>> {
+        let folder = self.endpoints_folder();
+        let file = format!("{name}.toml");
+        if !list_toml(&folder).map_err(|error| unlisted(&folder, &error))?.contains(&file) {
+            return Ok(None);
+        }
+        Ok(Some(endpoint_file(&folder, &file)))
+    }
+
     pub(super) fn resolver(&self) -> secrets::Resolver<'_> {
         secrets::Resolver::new(&*self.secrets, &self.base)
     }
 
+    fn read_daemon(&self) -> Result<Arc<str>, Box<ConfigError>> {
+        read_text(&self.root).map_err(|error| {
+            let named = error.help.is_some();
+            let help = "Name the daemon's file, which is usually called postrider.toml.";
+            if named { error } else { Box::new(error.help(help)) }
+        })
+    }
+
     fn list(&self) -> Result<Vec<EndpointText>, Box<ConfigError>> {
         let folder = self.endpoints_folder();
-        let names = list_toml(&folder).map_err(|error| {
-            let message = format!("cannot read the endpoints' folder: {}", secrets::describe(&error));
-            let help = "It stands next to the daemon's file. Create it, empty if there is no endpoint yet.";
-            Box::new(ConfigError::about(&shown(&folder), message).help(help))
-        })?;
-        let read = |name: String| {
-            let path = folder.join(&name);
-            let stem = name.strip_suffix(".toml").unwrap_or(&name);
-            let text = if is_endpoint_name(stem) { read_text(&path) } else { Err(bad_name(&path)) };
-            EndpointText { name: Arc::from(stem), file: shown(&path), text }
-        };
-        Ok(names.into_iter().map(read).collect())
+        let names = list_toml(&folder).map_err(|error| unlisted(&folder, &error))?;
+        Ok(names.iter().map(|name| endpoint_file(&folder, name)).collect())
     }
+}
+
+fn unlisted(folder: &Path, error: &io::Error) -> Box<ConfigError> {
+    let message = format!("cannot read the endpoints' folder: {}", secrets::describe(error));
+    let help = "It stands next to the daemon's file. Create it, empty if there is no endpoint yet.";
+    Box::new(ConfigError::about(&shown(folder), message).help(help))
+}
+
+fn endpoint_file(folder: &Path, name: &str) -> EndpointText {
+    let path = folder.join(name);
+    let stem = name.strip_suffix(".toml").unwrap_or(name);
+    let text = if is_endpoint_name(stem) { read_text(&path) } else { Err(bad_name(&path)) };
+    EndpointText { name: Arc::from(stem), file: shown(&path), text }
 }
 
 /// Whether an endpoint may have this name: `[a-z0-9][a-z0-9._-]{0,62}`.

@@ -78,7 +78,7 @@ fn effective_values_say_where_they_come_from_and_hide_secrets() {
                 auth = { basic = { username = 'acme', password = 'hunter2' } }\n";
     let (_folder, root) = folder(&[("acme.toml", text)]);
     let loader = Loader::new(&root, sinks(), Arc::new(SystemSecrets));
-    let shown = effective(&loader, "acme").unwrap();
+    let shown = effective(&loader, "acme").unwrap().expect("there is one");
     let value = |key: &str| {
         let value = shown.values.iter().find(|value| value.key == key).unwrap();
         (value.value.clone(), value.origin.rsplit('/').next().unwrap().to_owned())
@@ -89,5 +89,29 @@ fn effective_values_say_where_they_come_from_and_hide_secrets() {
     assert_eq!(value("http.auth.basic.username").0, "'acme'");
     assert!(value("http.auth.basic.password").0.starts_with("fingerprint "));
     assert!(!shown.to_string().contains("hunter2"));
-    assert!(effective(&loader, "nobody").is_err());
+    assert!(effective(&loader, "nobody").unwrap().is_none());
+}
+
+#[test]
+fn what_holds_for_the_daemon_is_every_key_it_has_and_no_secret() {
+    let (_folder, root) = folder(&[("acme.toml", super::GOOD), ("beta.toml", super::GOOD)]);
+    let text = "[ingress]\nmax_batch = 7\n[[ingress.publisher]]\nname = 'shop'\nbearer = 'hunter2'\n[defaults]\nrate = '5/s'\n";
+    fs::write(&root, text).unwrap();
+    let loader = Loader::new(&root, sinks(), Arc::new(SystemSecrets));
+    let all = effective_all(&loader).unwrap();
+    let value = |key: &str| {
+        let value = all.daemon.iter().find(|value| value.key == key).unwrap_or_else(|| panic!("{key}"));
+        (value.value.clone(), value.origin.rsplit('/').next().unwrap().to_owned())
+    };
+    assert_eq!(value("ingress.max_batch"), ("7".into(), "postrider.toml:2".into()));
+    assert_eq!(value("ingress.dedup_window"), ("\"24h\"".into(), "default".into()));
+    assert_eq!(value("ingress.publisher.0.name").0, "'shop'");
+    assert!(value("ingress.publisher.0.bearer").0.starts_with("fingerprint "));
+    assert_eq!(value("defaults.rate"), ("'5/s'".into(), "postrider.toml:7".into()));
+    assert_eq!(value("defaults.timeout").1, "default");
+    assert!(!all.to_string().contains("hunter2"), "{all}");
+    let names: Vec<&str> = all.endpoints.iter().map(|one| &*one.endpoint).collect();
+    assert_eq!(names, ["acme", "beta"]);
+    fs::write(root.with_file_name("endpoints").join("beta.toml"), "x = 1").unwrap();
+    assert_eq!(effective_all(&loader).unwrap_err().0.len(), 4);
 }

@@ -1,0 +1,128 @@
+//! What commands say of files, and how they end.
+
+use crate::support::{Receiver, daemon};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn postrider(arguments: &[&str]) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("it ran");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Said {
+        code: output.status.code().expect("a code"),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// A folder with a daemon's file and endpoint files, and the path of the former.
+fn files(daemon: &str, endpoints: &[(&str, &str)]) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("endpoints")).expect("a folder");
+    let root = folder.path().join("postrider.toml");
+    fs::write(&root, daemon).expect("written");
+    for (name, text) in endpoints {
+        fs::write(folder.path().join("endpoints").join(name), text).expect("written");
+    }
+    let root = root.to_str().expect("UTF-8").to_owned();
+    (folder, root)
+}
+
+const SINK: &str = "events = \"all\"\nproducts = \"all\"\n[http]\nurl = \"https://acme.example/x\"\n\
+                    auth = { basic = { username = \"u\", password = \"hunter2\" } }\n";
+
+#[test]
+fn what_holds_is_told_as_json_too() {
+    let (_folder, root) = files("[ingress]\nmax_batch = 7\n", &[("acme.toml", SINK)]);
+    let said = postrider(&["config", "effective", "-c", &root, "--json"]);
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    let all: serde_json::Value = serde_json::from_str(&said.stdout).expect("JSON");
+    let batch =
+        all["daemon"].as_array().expect("values").iter().find(|value| value["key"] == "ingress.max_batch");
+    assert_eq!(batch.expect("the key")["value"], "7");
+    assert_eq!(all["endpoints"][0]["endpoint"], "acme");
+    assert!(!said.stdout.contains("hunter2"));
+
+    let said = postrider(&["config", "effective", "acme", "-c", &root, "--json"]);
+    let one: serde_json::Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert_eq!((said.code, &one["endpoint"]), (0, &"acme".into()));
+    let said = postrider(&["config", "effective", "nobody", "-c", &root]);
+    assert_eq!((said.code, said.stdout.as_str()), (6, ""));
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_once_and_with_a_next_step() {
+    let (_folder, root) = files("foo = 1\n", &[]);
+    for arguments in [
+        ["run", "-c", &root].as_slice(),
+        &["config", "effective", "-c", &root],
+        &["explain", "--event", "sent", "--product", "crm", "--config", &root],
+    ] {
+        let said = postrider(arguments);
+        assert_eq!((said.code, said.stdout.as_str()), (78, ""), "{arguments:?}");
+        assert!(said.stderr.starts_with("error: unknown key \"foo\"\n"), "{arguments:?}: {}", said.stderr);
+        assert!(said.stderr.contains("postrider.toml:1:1"), "{arguments:?}: {}", said.stderr);
+    }
+    let said = postrider(&["check", "/nowhere/postrider.toml"]);
+    assert_eq!(said.code, 78);
+    assert!(said.stdout.contains("Name the daemon's file"), "{}", said.stdout);
+}
+
+#[test]
+fn an_explanation_says_which_files_it_leaves_out() {
+    let (_folder, root) = files("", &[("acme.toml", SINK), ("bad.toml", "x = 1")]);
+    let said = postrider(&["explain", "--event", "sent", "--product", "crm", "--config", &root]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("bad.toml is left out"), "{}", said.stderr);
+    assert!(said.stdout.contains("acme"), "{}", said.stdout);
+}
+
+#[tokio::test]
+async fn a_reload_says_what_runs_meanwhile_and_ends_with_78_only_for_the_daemons_file() {
+    let receiver = Receiver::start().await;
+    let daemon = daemon()
+        .endpoint("acme", |e| {
+            e.url(receiver.url("/acme"));
+        })
+        .start()
+        .await;
+    let folder = daemon.dir();
+    let file = folder.join("endpoints/acme.toml");
+    let good = fs::read_to_string(&file).expect("readable");
+    fs::write(&file, good.replace("products", "prodcts")).expect("written");
+    let (code, said) = daemon.command(&["reload"]);
+    assert_eq!(code, 1, "{said}");
+    for part in ["acme.toml:", "Did you mean \"products\"?", "acme keeps its last good version"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    fs::write(&file, good).expect("written");
+    assert_eq!(daemon.command(&["reload"]).0, 0);
+    let root = folder.join("postrider.toml");
+    let good = fs::read_to_string(&root).expect("readable");
+    fs::write(&root, format!("nonsense = 1\n{good}")).expect("written");
+    let (code, said) = daemon.command(&["reload", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((code, &report["result"]), (78, &"rejected".into()), "{said}");
+    let note = report["errors"][0]["note"].as_str().expect("a note");
+    assert!(note.contains("keeps the configuration it has"), "{said}");
+}
+
+#[tokio::test]
+async fn a_ready_file_of_an_earlier_run_is_gone_until_the_next_is_ready() {
+    let (folder, root) = files("foo = 1\n", &[]);
+    let ready = folder.path().join("ready.json");
+    fs::write(&ready, "{}").expect("written");
+    let said = postrider(&["run", "-c", &root, "--ready-file", ready.to_str().expect("UTF-8")]);
+    assert_eq!(said.code, 78);
+    assert!(!Path::new(&ready).exists());
+}
