@@ -4,12 +4,13 @@
 //! is queued and syncs it at once, answers 202, and posts the body on. Nothing is parsed, matched, ordered or retried.
 
 mod log;
-mod out;
+pub(crate) mod out;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -65,7 +66,8 @@ pub(crate) fn run(options: Options) -> Result<()> {
 async fn serve(options: Options) -> Result<()> {
     let mut tasks = JoinSet::new();
     let log = Log::open(&options.log).with_context(|| format!("cannot open {}", options.log.display()))?;
-    let out = Out::start(&mut tasks, options.to, &options.endpoint, options.connections)?;
+    let out =
+        Out::start(&mut tasks, options.to, &[options.endpoint], options.connections, &HeaderMap::new())?;
     let state = Arc::new(State { log, out });
     let listener = TcpListener::bind(options.listen).await?;
     announce(&options.ready_file, listener.local_addr()?)?;

@@ -47,6 +47,12 @@ impl Event {
         (self.message() + self.number).is_multiple_of(2)
     }
 
+    /// Which of so many accounts it is for: all statuses of a message are for one.
+    #[must_use]
+    pub const fn account(self, accounts: u64) -> u64 {
+        self.message() % accounts
+    }
+
     /// `data`, padded to about `bytes`. Spelled in a way that would show if anybody parsed and wrote it again.
     #[must_use]
     pub fn data(self, bytes: usize) -> String {
@@ -62,13 +68,16 @@ impl Event {
         data
     }
 
-    /// What the publisher posts.
+    /// What the publisher posts; with `accounts`, for one of so many.
     #[must_use]
-    pub fn request(self, bytes: usize) -> String {
+    pub fn request(self, bytes: usize, accounts: Option<u64>) -> String {
         let mut body = String::with_capacity(bytes + 160);
         body.push('{');
         if self.keyed() {
             let _ = write!(body, "\"id\":\"checker-{}\",", self.number);
+        }
+        if let Some(accounts) = accounts {
+            let _ = write!(body, "\"account\":\"{}\",", account(self.account(accounts)));
         }
         let _ = write!(
             body,
@@ -113,6 +122,12 @@ pub fn number_in(body: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
 }
 
+/// The name of an account.
+#[must_use]
+pub fn account(number: u64) -> String {
+    format!("account-{number}")
+}
+
 fn pick(names: &[&'static str; 4], number: u64) -> &'static str {
     let [first, second, third, fourth] = names;
     match number % 4 {
@@ -138,7 +153,7 @@ mod tests {
     fn both_bodies_are_json_and_share_the_data_to_the_byte() {
         for number in 0..16 {
             let event = Event { number };
-            let request = event.request(400);
+            let request = event.request(400, number.is_multiple_of(2).then_some(3));
             assert!(serde_json::from_str::<serde_json::Value>(&request).is_ok(), "{request}");
             assert!(serde_json::from_str::<serde_json::Value>(&event.delivered(400)).is_ok());
             assert!(request.contains(&event.data(400)));

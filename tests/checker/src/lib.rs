@@ -12,7 +12,7 @@ pub mod event;
 mod log;
 pub mod publish;
 pub mod receive;
-mod stats;
+pub mod stats;
 pub mod verify;
 mod wire;
 

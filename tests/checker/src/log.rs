@@ -115,17 +115,17 @@ impl Log {
     }
 }
 
-/// Every attempt in a folder.
-pub(crate) fn attempts(dir: &Path, each: impl FnMut(Attempt)) -> io::Result<()> {
+/// Every attempt in a folder, with the name of the log it is in.
+pub(crate) fn attempts(dir: &Path, each: impl FnMut(&str, Attempt)) -> io::Result<()> {
     read(dir, PUBLISHED, each)
 }
 
 /// Every receipt in a folder, each receiver's in order of arrival.
-pub(crate) fn receipts(dir: &Path, each: impl FnMut(Receipt)) -> io::Result<()> {
-    read(dir, RECEIVED, each)
+pub(crate) fn receipts(dir: &Path, mut each: impl FnMut(Receipt)) -> io::Result<()> {
+    read(dir, RECEIVED, |_name, receipt| each(receipt))
 }
 
-fn read<T: FromStr>(dir: &Path, prefix: &str, mut each: impl FnMut(T)) -> io::Result<()> {
+fn read<T: FromStr>(dir: &Path, prefix: &str, mut each: impl FnMut(&str, T)) -> io::Result<()> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
@@ -135,6 +135,8 @@ fn read<T: FromStr>(dir: &Path, prefix: &str, mut each: impl FnMut(T)) -> io::Re
     }
     paths.sort();
     for path in paths {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = stem.strip_prefix(prefix).unwrap_or_default();
         let mut reader = BufReader::new(File::open(&path)?);
         let mut line = String::new();
         // A line without its end is still being written.
@@ -145,7 +147,7 @@ fn read<T: FromStr>(dir: &Path, prefix: &str, mut each: impl FnMut(T)) -> io::Re
                     format!("{}: cannot read {line:?}", path.display()),
                 )
             })?;
-            each(parsed);
+            each(name, parsed);
             line.clear();
         }
     }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use postrider_checker::publish::{self, Publisher, To};
 use postrider_checker::receive::{self, Receiver};
-use postrider_checker::verify::verify;
+use postrider_checker::verify::{read_subscriptions, verify};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +63,9 @@ struct Publish {
     /// Bytes of data.
     #[arg(long, default_value_t = 300)]
     bytes: usize,
+    /// Post every message for one of so many accounts.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    accounts: Option<u64>,
     /// Where the log goes.
     #[arg(long)]
     dir: PathBuf,
@@ -75,8 +78,8 @@ struct Publish {
 struct Receive {
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// An endpoint it stands for.
-    #[arg(long = "endpoint", required = true)]
+    /// An endpoint it stands for; without any, those of the folder's subscriptions.json.
+    #[arg(long = "endpoint")]
     endpoints: Vec<String>,
     /// The share of requests that are answered 500.
     #[arg(long, default_value_t = 0.0)]
@@ -131,6 +134,7 @@ fn publish(options: Publish) -> Result<ExitCode> {
         time: options.seconds.map(Duration::from_secs_f64),
         first_message: options.first_message,
         bytes: options.bytes,
+        accounts: options.accounts,
         dir: options.dir,
         name: options.name,
     })?;
@@ -140,9 +144,15 @@ fn publish(options: Publish) -> Result<ExitCode> {
 }
 
 fn receive(options: Receive) -> Result<ExitCode> {
+    let endpoints = if options.endpoints.is_empty() {
+        let subscriptions = read_subscriptions(&options.dir).context("no endpoint is named, and")?;
+        subscriptions.into_iter().map(|subscription| subscription.endpoint).collect()
+    } else {
+        options.endpoints
+    };
     let receiver = Receiver::start(receive::Options {
         listen: options.listen,
-        endpoints: options.endpoints,
+        endpoints,
         fail_share: options.fail_share,
         seed: options.seed,
         dir: options.dir,

@@ -53,6 +53,8 @@ pub struct Options {
     pub first_message: u64,
     /// Bytes of `data`.
     pub bytes: usize,
+    /// Post every message for one of so many accounts; none: for no account.
+    pub accounts: Option<u64>,
     /// Where the log goes.
     pub dir: PathBuf,
     /// The log's name.
@@ -71,6 +73,7 @@ impl Options {
             time: None,
             first_message: 0,
             bytes: 300,
+            accounts: None,
             dir,
             name: "main".to_owned(),
         }
@@ -251,7 +254,7 @@ impl Shared {
 
     /// Posts until the outcome is settled, or the publisher is stopped (false).
     async fn publish(&self, event: Event, due: Instant, target: &mut Target) -> io::Result<bool> {
-        let body = event.request(self.options.bytes);
+        let body = event.request(self.options.bytes, self.options.accounts);
         let digest = event.digest(self.options.bytes);
         let mut since = due;
         loop {

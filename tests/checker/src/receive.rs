@@ -7,6 +7,7 @@ use crate::event::{digest, number_in};
 use crate::log::{Log, Receipt};
 use crate::wire::{Message, Wire};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,10 +54,12 @@ impl Options {
     }
 }
 
+/// By name.
+type Endpoints = Arc<HashMap<String, Behaviour>>;
+
 /// How one endpoint behaves; may be changed at any time.
 #[derive(Debug)]
 struct Behaviour {
-    name: String,
     authorization: String,
     status: AtomicU16,
     delay_ms: AtomicU64,
@@ -68,7 +71,7 @@ struct Behaviour {
 pub struct Receiver {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
-    endpoints: Arc<[Behaviour]>,
+    endpoints: Endpoints,
     count: Arc<AtomicU64>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -85,17 +88,20 @@ impl Receiver {
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let count = Arc::new(AtomicU64::new(0));
-        let endpoints: Arc<[Behaviour]> = options
+        let endpoints: HashMap<_, _> = options
             .endpoints
             .into_iter()
-            .map(|name| Behaviour {
-                authorization: authorization(&name),
-                name,
-                status: AtomicU16::new(200),
-                delay_ms: AtomicU64::new(0),
-                answered: AtomicU64::new(0),
+            .map(|name| {
+                let behaviour = Behaviour {
+                    authorization: authorization(&name),
+                    status: AtomicU16::new(200),
+                    delay_ms: AtomicU64::new(0),
+                    answered: AtomicU64::new(0),
+                };
+                (name, behaviour)
             })
             .collect();
+        let endpoints = Arc::new(endpoints);
         let server = Shared {
             endpoints: Arc::clone(&endpoints),
             count: Arc::clone(&count),
@@ -171,12 +177,12 @@ impl Receiver {
     }
 
     fn behaviour(&self, endpoint: &str) -> Option<&Behaviour> {
-        self.endpoints.iter().find(|behaviour| behaviour.name == endpoint)
+        self.endpoints.get(endpoint)
     }
 }
 
 struct Shared {
-    endpoints: Arc<[Behaviour]>,
+    endpoints: Endpoints,
     count: Arc<AtomicU64>,
     fail_share: f64,
     seed: u64,
@@ -268,6 +274,6 @@ impl Shared {
     }
 
     fn behaviour(&self, endpoint: &str) -> Option<&Behaviour> {
-        self.endpoints.iter().find(|behaviour| behaviour.name == endpoint)
+        self.endpoints.get(endpoint)
     }
 }

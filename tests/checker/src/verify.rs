@@ -2,8 +2,9 @@
 
 mod ledger;
 
-use crate::event::{EVENTS, PRODUCTS};
+use crate::event::{EVENTS, Event, PRODUCTS};
 use crate::log;
+use crate::stats::Spread;
 use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,21 +24,35 @@ pub struct Subscription {
     pub events: Vec<String>,
     /// Of which products.
     pub products: Vec<String>,
+    /// Only of this account; none: of every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
+}
+
+/// One of so many accounts, when messages are for accounts in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Which.
+    pub number: u64,
+    /// Of how many.
+    pub of: u64,
 }
 
 impl Subscription {
     /// To everything.
     #[must_use]
     pub fn all(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.to_owned(), events: Vec::new(), products: Vec::new() }
+        Self { endpoint: endpoint.to_owned(), events: Vec::new(), products: Vec::new(), account: None }
     }
 
-    /// Whether it wants such an event.
+    /// Whether it wants this event.
     #[must_use]
-    pub fn wants(&self, event: &str, product: &str) -> bool {
+    pub fn wants(&self, event: Event) -> bool {
         let among =
             |names: &[String], name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-        among(&self.events, event) && among(&self.products, product)
+        among(&self.events, event.event())
+            && among(&self.products, event.product())
+            && self.account.is_none_or(|account| account.number == event.account(account.of))
     }
 }
 
@@ -58,6 +73,14 @@ pub fn write_subscriptions(dir: &Path, subscriptions: &[Subscription]) -> io::Re
     std::fs::write(dir.join(SUBSCRIPTIONS), serde_json::to_vec_pretty(subscriptions)?)
 }
 
+/// Reads what [`write_subscriptions`] wrote.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_subscriptions(dir: &Path) -> io::Result<Vec<Subscription>> {
+    Ok(serde_json::from_slice(&std::fs::read(dir.join(SUBSCRIPTIONS))?)?)
+}
+
 /// What the comparison found.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
@@ -73,8 +96,19 @@ pub struct Report {
     pub miscounted: u64,
     /// Per endpoint.
     pub endpoints: BTreeMap<String, Findings>,
+    /// How long deliveries took, by the name of the publisher's log.
+    pub times: BTreeMap<String, Times>,
     /// Some of what is wrong, in words.
     pub examples: Vec<String>,
+}
+
+/// How long deliveries took, the first arrival of each counting.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Times {
+    /// From when the event was due to its arrival: time that was lost before it could be sent counts.
+    pub since_due: Spread,
+    /// From the answer that it is accepted; 0 where the delivery overtook that.
+    pub since_accepted: Spread,
 }
 
 /// What was found about one endpoint.
@@ -187,12 +221,11 @@ impl fmt::Display for Report {
 /// # Errors
 /// When a log cannot be read.
 pub fn verify(dir: &Path) -> io::Result<Report> {
-    let subscriptions = serde_json::from_slice(&std::fs::read(dir.join(SUBSCRIPTIONS))?)?;
-    let mut ledger = Ledger::new(subscriptions);
+    let mut ledger = Ledger::new(read_subscriptions(dir)?);
     // Receipts are read first: what arrives in between is then known to the publisher's log.
     let mut receipts = Vec::new();
     log::receipts(dir, |receipt| receipts.push(receipt))?;
-    log::attempts(dir, |attempt| ledger.attempt(attempt))?;
+    log::attempts(dir, |log, attempt| ledger.attempt(log, attempt))?;
     for receipt in receipts {
         ledger.receipt(&receipt);
     }

@@ -3,43 +3,47 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
-/// Connections to the subscriber, each with a queue and a task of its own.
-pub(super) struct Out {
+/// Connections to the subscriber, endpoint by endpoint, each with a queue and a task of its own.
+pub(crate) struct Out {
     queues: Vec<UnboundedSender<Bytes>>,
     next: AtomicUsize,
+    answered: Arc<AtomicUsize>,
 }
 
 struct Target {
     to: SocketAddr,
     uri: http::Uri,
-    host: HeaderValue,
-    authorization: HeaderValue,
+    headers: HeaderMap,
+    answered: Arc<AtomicUsize>,
 }
 
 impl Out {
-    pub(super) fn start(
+    pub(crate) fn start(
         tasks: &mut JoinSet<()>,
         to: SocketAddr,
-        endpoint: &str,
+        endpoints: &[String],
         connections: usize,
+        headers: &HeaderMap,
     ) -> Result<Self> {
         let mut queues = Vec::new();
-        for _ in 0..connections {
+        let answered = Arc::new(AtomicUsize::new(0));
+        for endpoint in endpoints.iter().cycle().take(connections) {
             let (queue, work) = unbounded_channel();
-            let target = Target {
-                to,
-                uri: format!("/{endpoint}").parse().context("not a path")?,
-                host: HeaderValue::try_from(to.to_string())?,
-                authorization: HeaderValue::try_from(postrider_checker::authorization(endpoint))?,
-            };
+            let mut headers = headers.clone();
+            headers.insert(HOST, HeaderValue::try_from(to.to_string())?);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(AUTHORIZATION, HeaderValue::try_from(postrider_checker::authorization(endpoint))?);
+            let uri = format!("/{endpoint}").parse().context("not a path")?;
+            let target = Target { to, uri, headers, answered: Arc::clone(&answered) };
             tasks.spawn(async move {
                 if let Err(error) = target.serve(work).await {
                     eprintln!("a connection ended: {error:#}");
@@ -47,10 +51,15 @@ impl Out {
             });
             queues.push(queue);
         }
-        Ok(Self { queues, next: AtomicUsize::new(0) })
+        Ok(Self { queues, next: AtomicUsize::new(0), answered })
     }
 
-    pub(super) fn post(&self, body: Bytes) {
+    /// How many posts have been answered.
+    pub(crate) fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn post(&self, body: Bytes) {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.queues.len();
         if let Some(queue) = self.queues.get(turn) {
             let _ = queue.send(body);
@@ -85,12 +94,10 @@ impl Target {
     ) -> Result<SendRequest<Full<Bytes>>> {
         open.ready().await?;
         let mut request = Request::post(self.uri.clone()).body(Full::new(body))?;
-        let headers = request.headers_mut();
-        headers.insert(HOST, self.host.clone());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(AUTHORIZATION, self.authorization.clone());
+        *request.headers_mut() = self.headers.clone();
         let response = open.send_request(request).await?;
         response.into_body().collect().await?;
+        self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(open)
     }
 }

@@ -1,7 +1,7 @@
-use super::{Findings, Report, Subscription};
+use super::{Account, Findings, Report, Subscription, Times};
 use crate::event::Event;
 use crate::log::{Attempt, Outcome, Receipt};
-use crate::stats::quantile;
+use crate::stats::{Spread, quantile};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -13,6 +13,16 @@ struct Published {
     id: String,
     digest: u64,
     sent_us: u64,
+    took_us: u64,
+    /// Its place in [`Ledger::logs`].
+    log: usize,
+}
+
+/// How long the deliveries of one publisher's log took.
+struct Log {
+    name: String,
+    since_due: Vec<u64>,
+    since_accepted: Vec<u64>,
 }
 
 /// What arrived at one endpoint.
@@ -29,35 +39,39 @@ struct Desk {
 /// Both sides, while the logs are read: all attempts first, then all receipts.
 pub(super) struct Ledger {
     published: HashMap<u64, Published>,
-    desks: HashMap<String, Desk>,
+    desks: Desks,
+    logs: Vec<Log>,
     report: Report,
+}
+
+/// Every endpoint, with an index for where there are thousands, each of an account.
+struct Desks {
+    all: Vec<Desk>,
+    by_name: HashMap<String, usize>,
+    of_all_accounts: Vec<usize>,
+    by_account: HashMap<(u64, u64), Vec<usize>>,
+    /// Into how many accounts messages are divided: one number, hardly ever more.
+    accounts: Vec<u64>,
 }
 
 impl Ledger {
     pub(super) fn new(subscriptions: Vec<Subscription>) -> Self {
-        let desks = subscriptions
-            .into_iter()
-            .map(|subscription| {
-                let desk = Desk {
-                    findings: Findings::default(),
-                    arrived: HashMap::new(),
-                    latest: HashMap::new(),
-                    took: Vec::new(),
-                    subscription,
-                };
-                (desk.subscription.endpoint.clone(), desk)
-            })
-            .collect();
-        Self { published: HashMap::new(), desks, report: Report::default() }
+        Self {
+            published: HashMap::new(),
+            desks: Desks::new(subscriptions),
+            logs: Vec::new(),
+            report: Report::default(),
+        }
     }
 
-    pub(super) fn attempt(&mut self, attempt: Attempt) {
+    pub(super) fn attempt(&mut self, log: &str, attempt: Attempt) {
+        let log = self.log(log);
         if attempt.outcome == Outcome::Fail {
             self.report.refused += 1;
         }
         if attempt.outcome == Outcome::Ok {
             let event = Event { number: attempt.number };
-            let wanted = self.desks.values().filter(|desk| desk.wants(event)).count();
+            let wanted = self.desks.that_want(event).count();
             if usize::try_from(attempt.deliveries) != Ok(wanted) {
                 self.report.miscounted += 1;
                 self.example(format!(
@@ -73,6 +87,8 @@ impl Ledger {
                     id: attempt.id,
                     digest: attempt.digest,
                     sent_us: attempt.sent_us,
+                    took_us: attempt.took_us,
+                    log,
                 });
             }
             Entry::Occupied(mut entry) => {
@@ -91,7 +107,7 @@ impl Ledger {
 
     pub(super) fn receipt(&mut self, receipt: &Receipt) {
         let mut wrong = Vec::new();
-        let Some(desk) = self.desks.get_mut(&receipt.endpoint) else {
+        let Some(desk) = self.desks.named(&receipt.endpoint) else {
             self.report.endpoints.entry(receipt.endpoint.clone()).or_default().misrouted += 1;
             self.example(format!("{receipt:?}: nobody subscribes there"));
             return;
@@ -102,7 +118,7 @@ impl Ledger {
             wrong.push("wrong credentials");
         }
         let event = receipt.number.map(|number| Event { number });
-        if event.is_some_and(|event| !desk.subscription.wants(event.event(), event.product())) {
+        if event.is_some_and(|event| !desk.subscription.wants(event)) {
             found.misrouted += 1;
             wrong.push("not subscribed");
         }
@@ -126,6 +142,13 @@ impl Ledger {
         if (200..300).contains(&receipt.answered) {
             found.received += 1;
             if let (Some(event), Some(published)) = (event, published) {
+                if !desk.arrived.contains_key(&event.number)
+                    && let Some(log) = self.logs.get_mut(published.log)
+                {
+                    let took = receipt.at_us.saturating_sub(published.sent_us);
+                    log.since_due.push(took);
+                    log.since_accepted.push(took.saturating_sub(published.took_us));
+                }
                 wrong.extend(desk.arrived(event, receipt, published.sent_us));
             }
         } else {
@@ -145,14 +168,16 @@ impl Ledger {
                 Outcome::Fail => {}
             }
             let event = Event { number };
-            for (name, desk) in self.desks.iter_mut().filter(|(_, desk)| desk.wants(event)) {
-                if published.outcome != Outcome::Ok {
-                    continue;
-                }
+            if published.outcome != Outcome::Ok {
+                continue;
+            }
+            let wanted: Vec<usize> = self.desks.that_want(event).collect();
+            for at in wanted {
+                let Some(desk) = self.desks.all.get_mut(at) else { continue };
                 desk.findings.expected += 1;
                 if !desk.arrived.contains_key(&number) {
                     desk.findings.lost += 1;
-                    lost.push((number, name.clone(), published.id.clone()));
+                    lost.push((number, desk.subscription.endpoint.clone(), published.id.clone()));
                 }
             }
         }
@@ -160,14 +185,27 @@ impl Ledger {
         for (number, name, id) in lost.into_iter().take(EXAMPLES) {
             self.example(format!("lost: event {number} ({id}) at {name}"));
         }
-        for (name, mut desk) in self.desks {
+        for log in self.logs {
+            let (since_due, since_accepted) = (Spread::of(log.since_due), Spread::of(log.since_accepted));
+            self.report.times.insert(log.name, Times { since_due, since_accepted });
+        }
+        for mut desk in self.desks.all {
             desk.took.sort_unstable();
             desk.findings.p50_us = quantile(&desk.took, 0.5);
             desk.findings.p99_us = quantile(&desk.took, 0.99);
             desk.findings.max_us = desk.took.last().copied().unwrap_or(0);
-            self.report.endpoints.insert(name, desk.findings);
+            self.report.endpoints.insert(desk.subscription.endpoint, desk.findings);
         }
         self.report
+    }
+
+    /// The place of a publisher's log; attempts come log by log.
+    fn log(&mut self, name: &str) -> usize {
+        if self.logs.last().is_none_or(|log| log.name != name) {
+            let log = Log { name: name.to_owned(), since_due: Vec::new(), since_accepted: Vec::new() };
+            self.logs.push(log);
+        }
+        self.logs.len() - 1
     }
 
     fn example(&mut self, text: String) {
@@ -177,11 +215,50 @@ impl Ledger {
     }
 }
 
-impl Desk {
-    fn wants(&self, event: Event) -> bool {
-        self.subscription.wants(event.event(), event.product())
+impl Desks {
+    fn new(subscriptions: Vec<Subscription>) -> Self {
+        let mut desks = Self {
+            all: Vec::new(),
+            by_name: HashMap::new(),
+            of_all_accounts: Vec::new(),
+            by_account: HashMap::new(),
+            accounts: Vec::new(),
+        };
+        for (at, subscription) in subscriptions.into_iter().enumerate() {
+            desks.by_name.insert(subscription.endpoint.clone(), at);
+            match subscription.account {
+                None => desks.of_all_accounts.push(at),
+                Some(Account { number, of }) => {
+                    desks.by_account.entry((of, number)).or_default().push(at);
+                    if !desks.accounts.contains(&of) {
+                        desks.accounts.push(of);
+                    }
+                }
+            }
+            desks.all.push(Desk {
+                subscription,
+                findings: Findings::default(),
+                arrived: HashMap::new(),
+                latest: HashMap::new(),
+                took: Vec::new(),
+            });
+        }
+        desks
     }
 
+    fn that_want(&self, event: Event) -> impl Iterator<Item = usize> {
+        let theirs =
+            self.accounts.iter().filter_map(move |&of| self.by_account.get(&(of, event.account(of))));
+        let candidates = theirs.flatten().chain(&self.of_all_accounts).copied();
+        candidates.filter(move |&at| self.all.get(at).is_some_and(|desk| desk.subscription.wants(event)))
+    }
+
+    fn named(&mut self, name: &str) -> Option<&mut Desk> {
+        self.all.get_mut(*self.by_name.get(name)?)
+    }
+}
+
+impl Desk {
     /// Notes a success, and says what is wrong with it.
     fn arrived(&mut self, event: Event, receipt: &Receipt, sent_us: u64) -> Option<&'static str> {
         match self.arrived.entry(event.number) {

@@ -1,5 +1,5 @@
 use super::ledger::Ledger;
-use super::{Report, Subscription};
+use super::{Account, Report, Subscription};
 use crate::event::Event;
 use crate::log::{Attempt, Outcome, Receipt};
 
@@ -33,7 +33,7 @@ fn receipt(number: u64) -> Receipt {
 
 fn compare(attempts: &[Attempt], receipts: &[Receipt]) -> Report {
     let mut ledger = Ledger::new(vec![Subscription::all("acme")]);
-    attempts.iter().cloned().for_each(|attempt| ledger.attempt(attempt));
+    attempts.iter().cloned().for_each(|attempt| ledger.attempt("main", attempt));
     receipts.iter().for_each(|receipt| ledger.receipt(receipt));
     ledger.close()
 }
@@ -125,9 +125,40 @@ fn an_event_at_an_endpoint_that_does_not_want_it_is_misrouted() {
 
     let only_sent = Subscription { events: vec!["sent".to_owned()], ..Subscription::all("acme") };
     let mut ledger = Ledger::new(vec![only_sent]);
-    ledger.attempt(Attempt { deliveries: 0, ..attempt(1, Outcome::Ok) });
+    ledger.attempt("main", Attempt { deliveries: 0, ..attempt(1, Outcome::Ok) });
     ledger.receipt(&receipt(1));
     assert_eq!(ledger.close().endpoints["acme"].misrouted, 1);
+}
+
+#[test]
+fn an_event_at_the_endpoint_of_another_account_is_misrouted_and_lost() {
+    let of = |endpoint: &str, number| Subscription {
+        account: Some(Account { number, of: 2 }),
+        ..Subscription::all(endpoint)
+    };
+    let mut ledger = Ledger::new(vec![of("even", 0), of("odd", 1)]);
+    // Two messages: one for each account.
+    accepted(0..8).into_iter().for_each(|attempt| ledger.attempt("main", attempt));
+    for number in 0..8 {
+        ledger.receipt(&Receipt { endpoint: "even".to_owned(), ..receipt(number) });
+    }
+    let report = ledger.close();
+    assert_eq!(report.verdict(0).unwrap_err().lines().next(), Some("4 lost, 4 misrouted"));
+    assert_eq!((report.endpoints["even"].expected, report.endpoints["odd"].lost), (4, 4));
+}
+
+#[test]
+fn what_deliveries_took_is_told_apart_by_the_log_of_the_publisher() {
+    let mut ledger = Ledger::new(vec![Subscription::all("acme")]);
+    ledger.attempt("warm", Attempt { took_us: 500, ..attempt(0, Outcome::Ok) });
+    ledger.attempt("main", Attempt { took_us: 40, ..attempt(1, Outcome::Ok) });
+    ledger.receipt(&receipt(0));
+    ledger.receipt(&receipt(1));
+    ledger.receipt(&Receipt { at_us: 900, ..receipt(1) });
+    let times = ledger.close().times;
+    let figures = |log: &str| (times[log].since_due.max_us, times[log].since_accepted.max_us);
+    assert_eq!(figures("warm"), (100, 0));
+    assert_eq!(figures("main"), (100, 60));
 }
 
 #[test]
@@ -157,8 +188,8 @@ fn lines_of_the_logs_read_back_as_they_were_written() {
     let mut log = crate::log::Log::received(dir.path(), "a").expect("a log");
     log.receipt(&got).and_then(|()| log.flush()).expect("written");
     let mut read = Vec::new();
-    crate::log::attempts(dir.path(), |attempt| read.push(attempt)).expect("readable");
-    assert_eq!(read, [sent]);
+    crate::log::attempts(dir.path(), |log, attempt| read.push((log.to_owned(), attempt))).expect("readable");
+    assert_eq!(read, [("a".to_owned(), sent)]);
     let mut read = Vec::new();
     crate::log::receipts(dir.path(), |receipt| read.push(receipt)).expect("readable");
     assert_eq!(read, [got]);

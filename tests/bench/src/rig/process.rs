@@ -7,23 +7,23 @@ use tokio::time::Instant;
 
 /// Linux counts a process's time in hundredths of a second, whatever the kernel's own tick (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
-const POLL: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_millis(2);
 const STOP: Duration = Duration::from_secs(40);
 
 /// A process that does not outlive this value.
-pub(super) struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
-    pub(super) fn start(command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
         Ok(Self(command.spawn().with_context(|| format!("cannot start {command:?}"))?))
     }
 
-    pub(super) fn child(&mut self) -> &mut Child {
+    pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.0
     }
 
     /// Seconds of processor time so far, the kernel's on its behalf included.
-    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
         let after_name = stat.rsplit(')').next().unwrap_or_default();
         // proc(5): utime and stime are fields 14 and 15; the state, field 3, is the first after the name.
@@ -32,14 +32,30 @@ impl Process {
     }
 
     /// A number of `/proc/PID/status`.
-    pub(super) fn status(&self, name: &str) -> Result<u64> {
+    pub(crate) fn status(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         Ok(line.unwrap_or_default().trim().trim_end_matches(" kB").parse()?)
     }
 
+    /// Waits for a process that ends by itself.
+    pub(crate) fn ended(mut self) -> Result<()> {
+        let status = self.0.wait()?;
+        if !status.success() {
+            bail!("a process failed: {status}");
+        }
+        Ok(())
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+
     /// Asks it to stop, and waits until it has.
-    pub(super) fn stop(mut self) -> Result<()> {
+    pub(crate) fn stop(mut self) -> Result<()> {
         let pid = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.context("no such process")?, rustix::process::Signal::TERM)?;
         let mut status = None;
@@ -58,7 +74,7 @@ impl Drop for Process {
 }
 
 /// Looks until it is so, or the deadline is over.
-pub(super) fn wait(deadline: Duration, what: &str, mut look: impl FnMut() -> Result<bool>) -> Result<()> {
+pub(crate) fn wait(deadline: Duration, what: &str, mut look: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !look()? {
         if start.elapsed() > deadline {
@@ -69,11 +85,25 @@ pub(super) fn wait(deadline: Duration, what: &str, mut look: impl FnMut() -> Res
     Ok(())
 }
 
-/// The body of an answer.
-pub(super) fn get(address: SocketAddr, path: &str) -> Result<String> {
+/// The body of the answer to a GET.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"), path)
+}
+
+/// The body of the answer to a POST of JSON.
+pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> Result<String> {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    ask(address, &request, path)
+}
+
+fn ask(address: SocketAddr, request: &str, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut chunk = [0; 16 * 1024];
     loop {
