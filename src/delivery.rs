@@ -10,6 +10,7 @@
 
 mod actor;
 mod attempt;
+mod expiry;
 mod finish;
 mod handle;
 mod hold;

@@ -93,13 +93,35 @@ impl Metrics {
     /// Lets every series go that has this value of the label `endpoint`.
     pub fn forget_endpoint(&self, endpoint: &str) {
         let mut index = lock(&self.0.of_endpoint);
-        for (kind, key) in index.remove(endpoint).into_iter().flatten() {
-            match kind {
-                Kind::Counter => self.0.registry.delete_counter(&key),
-                Kind::Gauge => self.0.registry.delete_gauge(&key),
-                Kind::Histogram => self.0.registry.delete_histogram(&key),
-            };
+        for one in index.remove(endpoint).into_iter().flatten() {
+            self.delete(&one);
         }
+    }
+
+    /// Lets its histograms go, and no other series of it.
+    pub fn forget_histograms(&self, endpoint: &str) {
+        self.forget(endpoint, |(kind, _)| *kind == Kind::Histogram);
+    }
+
+    /// Lets go what its sink said of what it keeps running.
+    pub fn forget_plugin(&self, endpoint: &str) {
+        self.forget(endpoint, |(_, key)| key.name() == names::PLUGIN_UP);
+    }
+
+    fn forget(&self, endpoint: &str, which: impl Fn(&Series) -> bool) {
+        let mut index = lock(&self.0.of_endpoint);
+        let Some(series) = index.get_mut(endpoint) else { return };
+        for one in series.extract_if(which) {
+            self.delete(&one);
+        }
+    }
+
+    fn delete(&self, (kind, key): &Series) {
+        match kind {
+            Kind::Counter => self.0.registry.delete_counter(key),
+            Kind::Gauge => self.0.registry.delete_gauge(key),
+            Kind::Histogram => self.0.registry.delete_histogram(key),
+        };
     }
 
     /// All series, in the text format of Prometheus 0.0.4, sorted. Takes as long as there are series: call it off

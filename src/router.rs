@@ -10,6 +10,7 @@ mod children;
 mod directory;
 mod filters;
 mod handle;
+mod labels;
 mod publish;
 
 #[cfg(test)]

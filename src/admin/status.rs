@@ -188,17 +188,19 @@ impl TestEvent {
         clock: &dyn Clock,
     ) -> Delivery {
         let now = unix_ms(clock);
-        let id = EventId::at(now).to_string().replacen("evt_", "evt_test_", 1);
+        let id = EventId::at(now);
+        let trace = u128::from_be_bytes(id.0);
+        let span = (trace & u128::from(u64::MAX)).max(1);
+        let id = id.to_string().replacen("evt_", "evt_test_", 1);
         let at = i64::try_from(now).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let at = at.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let sample = serde_json::json!({
-            "message_id": format!("wamid.TEST{now}"),
-            "status": event,
-            "details": { "test": true },
-        });
-        let data = self.data.as_ref().map_or_else(|| sample.to_string(), |data| data.get().to_owned());
         // `{event:?}` would escape as Rust does; JSON has rules of its own.
         let name = serde_json::Value::from(event.as_ref());
+        let sample = || {
+            let id = format!("wamid.TEST{now}");
+            format!(r#"{{"message_id":"{id}","status":{name},"details":{{"test":true}}}}"#)
+        };
+        let data = self.data.as_ref().map_or_else(sample, |data| data.get().to_owned());
         Delivery {
             id: id.into(),
             event: event.clone(),
@@ -207,7 +209,7 @@ impl TestEvent {
             body: Bytes::from(format!("{{\"event\":{name},\"timestamp\":\"{at:.3}\",\"data\":{data}}}")),
             attempt: 1,
             test: true,
-            traceparent: None,
+            traceparent: Some(format!("00-{trace:032x}-{span:016x}-00").into()),
             trail: Arc::default(),
         }
     }

@@ -37,4 +37,8 @@ impl Publish for Live {
             Ok(generation)
         })
     }
+
+    fn look_again(&self) {
+        self.router.look_again();
+    }
 }

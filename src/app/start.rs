@@ -36,6 +36,9 @@ impl App {
         for sink in added {
             sinks.register(sink);
         }
+        for kind in sinks.kinds() {
+            metrics.gauge(names::PLUGIN_UP, &[("plugin", kind)]).set(1.0);
+        }
         let loader = Loader::new(&path, sinks, Arc::new(SystemSecrets));
         let Initial { running, warnings } = blocking({
             let loader = loader.clone();

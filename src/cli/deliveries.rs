@@ -82,7 +82,8 @@ async fn list(client: &Client, filter: &DeliveryFilter, limit: usize, json: bool
 /// A table of deliveries, or what there is instead.
 pub(super) fn print(rows: &[DeliverySummary], nothing: &str) -> Result<(), Failure> {
     if rows.is_empty() {
-        return out::line(nothing);
+        out::say(nothing);
+        return Ok(());
     }
     let heads = ["TIME", "ENDPOINT", "EVENT", "PRODUCT", "MESSAGE", "STATE", "TRIES", "CODE", "ID", "NOTE"];
     let mut table = vec![heads.map(str::to_owned).to_vec()];

@@ -49,7 +49,8 @@ async fn list(search: Option<&str>, state: Option<&str>, global: &Global) -> Res
         return out::json(&all);
     }
     if all.is_empty() {
-        return out::line("no endpoint matches");
+        out::say("no endpoint matches");
+        return Ok(());
     }
     let mut rows = vec![["NAME", "STATE", "WAITING", "DEAD", "OLDEST", "NOTE"].map(str::to_owned).to_vec()];
     let now = unix_ms(&SystemClock);
@@ -115,6 +116,10 @@ async fn add(args: &AddArgs, global: &Global) -> Result<(), Failure> {
     }
     let client = Client::new(&global.admin)?.expecting(IF_NONE_MATCH, "*")?;
     let answer = client.put(&path, settings.to_string()).await?;
+    if answer.status == 412 {
+        let hint = "Choose another name, or edit its file.";
+        return Err(Failure::new(Exit::Changed, format!("{} is there already", args.name)).hint(hint));
+    }
     changed(&answer, "added", global)
 }
 

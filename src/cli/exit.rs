@@ -64,6 +64,8 @@ impl Failure {
     /// An answer of the daemon that is no success; its problem document's words where it sent one.
     pub(super) fn answer(status: u16, body: &[u8]) -> Self {
         let exit = match status {
+            // What the daemon cannot make sense of came from the arguments.
+            400 => Exit::Usage,
             404 => Exit::NotFound,
             409 | 412 => Exit::Changed,
             _ => Exit::Failed,

@@ -49,7 +49,8 @@ pub(super) async fn status(global: &Global) -> Result<(), Failure> {
         ]
     }));
     if rows.len() == 1 {
-        return out::line("no endpoints: put a .toml file into the endpoints folder");
+        out::say("no endpoints: put a .toml file into the endpoints folder");
+        return Ok(());
     }
     out::line("")?;
     let style = Style::stdout();

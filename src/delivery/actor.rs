@@ -1,4 +1,5 @@
 use super::attempt::Attempt;
+use super::expiry::Expiry;
 use super::hold::Hold;
 use super::{AttemptLimit, Condition, EndpointShared};
 use crate::chance::Chance;
@@ -126,6 +127,8 @@ pub enum EndpointMessage {
     },
     /// These deliveries are gone without having ended.
     Forget(Vec<Seq>),
+    /// It has other series from now on.
+    Measure(Box<EndpointMetrics>),
     /// Something that was waited for is due.
     TimerDue,
     /// Panic.
@@ -151,6 +154,7 @@ pub struct EndpointState {
     pub(super) slow_start: SlowStart,
     pub(super) rate: Option<TokenBucket>,
     pub(super) hold: Hold,
+    pub(super) expiry: Expiry,
     /// The last delivery that was taken in; the next to read is after it.
     pub(super) cursor: Option<Seq>,
     /// Whether the spool may hold more after the cursor: so at the start, and after a read that was cut short.
@@ -226,6 +230,7 @@ impl Actor for EndpointActor {
                 drop(reply.send((state.args.uid, state.window.flying().collect())));
             }
             EndpointMessage::Forget(seqs) => state.forget(seqs),
+            EndpointMessage::Measure(metrics) => state.args.metrics = *metrics,
             EndpointMessage::TimerDue => state.timer = None,
             #[cfg(test)]
             EndpointMessage::Crash => panic!("told to crash"),
@@ -262,6 +267,7 @@ impl EndpointState {
             slow_start: SlowStart::new(),
             rate: settings.rate.map(|rate| TokenBucket::new(rate, now)),
             hold: Hold::new(&args.spec, &remembered, args.removed, now, crate::clock::unix_ms(&*args.clock)),
+            expiry: Expiry::default(),
             remembered,
             cursor: None,
             more_stored: true,

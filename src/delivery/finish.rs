@@ -1,5 +1,6 @@
 use super::actor::EndpointState;
 use super::attempt::Attempt;
+use super::hold::Hold;
 use crate::ids::Seq;
 use crate::policy::{Probe, Transition};
 use crate::spool::{DeadReason, HistoryNote, Parked, Settlement, Steps};
@@ -13,7 +14,7 @@ impl EndpointState {
         let result = match attempt.outcome.verdict {
             Verdict::Delivered => Ok(()),
             Verdict::Failed { class, .. } => Err(class),
-            Verdict::Suspend | Verdict::Reject => Err(FailureClass::HttpError),
+            Verdict::Suspend | Verdict::Reject => Err(refusal(attempt)),
             Verdict::Blocked => return self.on_blocked(seq, probe, &attempt.outcome.reason),
         };
         self.args.metrics.attempt(result, attempt.took);
@@ -27,6 +28,7 @@ impl EndpointState {
                 self.deliver(seq, attempt);
             }
             Verdict::Failed { breaker, wait, .. } => {
+                let wait = bounded(wait);
                 let told_to_wait = matches!(wait, Wait::Endpoint(_));
                 // A failure about this event only still shows that the endpoint answers.
                 let finding = match (breaker, told_to_wait) {
@@ -36,7 +38,7 @@ impl EndpointState {
                 };
                 self.judge(probe, breaker.then_some(false), finding);
                 self.wait(wait);
-                if probe && finding != Probe::Succeeded {
+                if probe {
                     self.probed(seq, attempt);
                 } else {
                     self.retry(seq, wait, attempt);
@@ -75,7 +77,7 @@ impl EndpointState {
             tracing::warn!(endpoint = %name, %reason, "blocked: its deliveries are held");
         }
         self.problem(reason);
-        self.hold.blocked_until = Some(self.args.clock.now() + super::hold::Hold::LOOK_AGAIN);
+        self.hold.blocked_until = Some(self.args.clock.now() + Hold::LOOK_AGAIN);
     }
 
     fn judge(&mut self, probe: bool, counted: Option<bool>, finding: Probe) {
@@ -129,7 +131,7 @@ impl EndpointState {
             status: times.status,
             class: attempt.and_then(|attempt| match attempt.outcome.verdict {
                 Verdict::Failed { class, .. } => Some(class),
-                Verdict::Suspend | Verdict::Reject => Some(FailureClass::HttpError),
+                Verdict::Suspend | Verdict::Reject => Some(refusal(attempt)),
                 Verdict::Delivered | Verdict::Blocked => None,
             }),
             answer: attempt.and_then(|attempt| attempt.answer.clone()),
@@ -203,5 +205,22 @@ impl EndpointState {
         self.remembered.suspended = Some((crate::clock::unix_ms(&*self.args.clock), fingerprint));
         self.remember();
         tracing::warn!(endpoint = %self.args.spec.identity.name, "gone (410): its deliveries are held until it is resumed or its destination changes");
+    }
+}
+
+/// What kind of failure it is when the destination will not have it: only some of them speak HTTP.
+const fn refusal(attempt: &Attempt) -> FailureClass {
+    match attempt.timings.status {
+        Some(_) => FailureClass::HttpError,
+        None => FailureClass::SinkError,
+    }
+}
+
+/// A sink of somebody else's may ask for anything.
+fn bounded(wait: Wait) -> Wait {
+    match wait {
+        Wait::None => Wait::None,
+        Wait::Delivery(wait) => Wait::Delivery(wait.min(Hold::LONGEST_WAIT)),
+        Wait::Endpoint(wait) => Wait::Endpoint(wait.min(Hold::LONGEST_WAIT)),
     }
 }

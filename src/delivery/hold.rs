@@ -38,6 +38,8 @@ pub(super) enum Gate {
 impl Hold {
     /// A refused destination and a sink that cannot be built are looked at again after this.
     pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60);
+    /// The longest that a destination may ask to wait.
+    pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
     pub(super) fn new(
         spec: &EndpointSpec,
@@ -53,7 +55,7 @@ impl Hold {
             suspended: remembered.suspended.is_some_and(|(_, gone)| spec.fingerprint() == Some(gone)),
             draining: false,
             // Never longer than the longest Retry-After, whatever the clock did in between.
-            wait_until: left.map(|ms| now + Duration::from_millis(ms.min(3_600_000))),
+            wait_until: left.map(|ms| now + Duration::from_millis(ms).min(Self::LONGEST_WAIT)),
             blocked_until: None,
             invalid_until: None,
             read_again: None,
@@ -108,6 +110,7 @@ impl EndpointState {
         let spec = Arc::clone(&self.args.spec);
         let (was, is) = (&old.delivery, &spec.delivery);
         self.hold.lifecycle = spec.lifecycle;
+        self.look_for_old();
         self.note_pause();
         self.hold.blocked_until = None;
         self.window.reorder(is.ordering);
@@ -129,6 +132,7 @@ impl EndpointState {
 
     pub(super) fn on_removed(&mut self, removed: bool) {
         self.seen += 1;
+        self.look_for_old();
         self.hold.removed = removed;
     }
 

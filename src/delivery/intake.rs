@@ -23,9 +23,9 @@ impl EndpointState {
         let (now, now_ms) = (self.args.clock.now(), crate::clock::unix_ms(&*self.args.clock));
         let longest = self.args.spec.delivery.retry.schedule.iter().max().copied().unwrap_or_default() * 2;
         for Parked { seq, key, due_ms, attempts } in parked {
-            // Never longer than the schedule could have said, whatever the clock did in between.
+            // Never longer than the schedule or the destination could have said, whatever the clock did in between.
             let left =
-                Duration::from_millis(due_ms.saturating_sub(now_ms)).min(longest.max(Hold::LOOK_AGAIN));
+                Duration::from_millis(due_ms.saturating_sub(now_ms)).min(longest.max(Hold::LONGEST_WAIT));
             self.window.add(seq, key, Some(now + left));
             self.held.insert(seq, Held { event: None, attempts });
             self.bodiless += 1;
@@ -126,7 +126,7 @@ impl EndpointState {
         // While it may not send, one delivery is enough to probe with.
         let wanted = if probing && !self.window.is_empty() { 0 } else { room };
         if let Some(count) = NonZeroUsize::new(wanted).filter(|_| {
-            !self.reading && !self.caught_up() && self.held_bytes < MOST_BYTES && self.may_send_some_day()
+            !self.reading && !self.caught_up() && self.held_bytes < MOST_BYTES && self.may_be_wanted()
         }) {
             self.reading = true;
             let target = self.args.shared.missed();
@@ -211,12 +211,13 @@ impl EndpointState {
     }
 
     fn probe_body(&self) -> Vec<Seq> {
-        let oldest = self.window.oldest().filter(|_| self.may_send_some_day());
+        let oldest = self.window.oldest().filter(|_| self.may_be_wanted());
         oldest.filter(|seq| self.held.get(seq).is_some_and(|held| held.event.is_none())).into_iter().collect()
     }
 
-    fn may_send_some_day(&self) -> bool {
-        self.hold.gate(self.args.clock.now()) != Gate::Shut(None)
+    /// Whether something may be done with a delivery as things stand: sent, or buried.
+    fn may_be_wanted(&self) -> bool {
+        self.hold.gate(self.args.clock.now()) != Gate::Shut(None) || self.overdue()
     }
 
     fn slots_held(&self) -> usize {

@@ -4,7 +4,6 @@ use super::attempt::{attempt, delivery};
 use super::hold::Gate;
 use crate::ids::Seq;
 use crate::policy::Admission;
-use crate::spool::DeadReason;
 use ractor::ActorRef;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ impl EndpointState {
         let now = self.args.clock.now();
         self.window.wake_due(now);
         let mut due = self.start_attempts(myself, now);
+        due.extend(self.expire_held(now));
         self.feed(myself, now);
         if self.hold.draining && self.window.in_flight() == 0 {
             myself.stop(Some("drained".to_owned()));
@@ -61,6 +61,12 @@ impl EndpointState {
             if own > 0 && permit.is_none() {
                 return Vec::new();
             }
+            // Asked first: what it keeps from starting takes nothing of the rate.
+            match self.breaker.shut(now) {
+                Some(Admission::Until(until)) => return vec![until],
+                Some(_) => return Vec::new(),
+                None => {}
+            }
             if let Some(Err(wait)) = self.rate.as_mut().map(|rate| rate.take(now, 1)) {
                 return vec![now + wait];
             }
@@ -98,18 +104,6 @@ impl EndpointState {
         }
         let slots = self.args.spec.delivery.concurrency.get();
         self.window.upcoming().take(slots * 2).find(has_body)
-    }
-
-    /// A delivery older than `max_age` is dead.
-    fn expire(&mut self, seq: Seq) -> bool {
-        let Some(held) = self.held.get(&seq) else { return false };
-        let Some(event) = &held.event else { return false };
-        if self.age(event.accepted_ms) <= self.args.spec.delivery.retry.max_age {
-            return false;
-        }
-        self.window.start(seq);
-        self.bury(seq, DeadReason::Expired, "older than max_age", None);
-        true
     }
 
     fn start(

@@ -105,16 +105,27 @@ impl Breaker {
         }
     }
 
+    /// What keeps an attempt from starting; none: one may, of whatever kind.
+    #[must_use]
+    pub fn shut(&self, now: Instant) -> Option<Admission> {
+        match self.phase {
+            Phase::Open { until } if now < until => Some(Admission::Until(until)),
+            Phase::HalfOpen { probing: true, .. } => Some(Admission::Probing),
+            _ => None,
+        }
+    }
+
     /// Asks whether an attempt may start. After [`Admission::Probe`] the caller must say how it ended.
     pub fn admit(&mut self, now: Instant) -> (Admission, Option<Transition>) {
+        if let Some(shut) = self.shut(now) {
+            return (shut, None);
+        }
         match &mut self.phase {
             Phase::Closed => (Admission::Go, None),
-            Phase::Open { until } if now < *until => (Admission::Until(*until), None),
             Phase::Open { .. } => {
                 self.phase = Phase::HalfOpen { successes: 0, probing: true };
                 (Admission::Probe, Some(Transition::HalfOpened))
             }
-            Phase::HalfOpen { probing: true, .. } => (Admission::Probing, None),
             Phase::HalfOpen { probing, .. } => {
                 *probing = true;
                 (Admission::Probe, None)
@@ -128,16 +139,17 @@ impl Breaker {
             return None;
         }
         self.count(success, now);
-        if success {
-            self.failures_in_row = 0;
-            self.opened = 0;
-            return None;
-        }
-        self.failures_in_row += 1;
+        self.failures_in_row = if success { 0 } else { self.failures_in_row + 1 };
         let (attempts, failures) = self.counted();
         let share = f64::from(failures) >= self.settings.ratio * f64::from(attempts);
         let in_row = self.failures_in_row >= self.settings.failures.get();
-        (in_row || (attempts >= self.settings.min_attempts.get() && share)).then(|| self.open(now))
+        if in_row || (attempts >= self.settings.min_attempts.get() && share) {
+            return Some(self.open(now));
+        }
+        if success {
+            self.opened = 0;
+        }
+        None
     }
 
     /// The probe has ended.

@@ -73,7 +73,8 @@ impl Window {
             return Room { slots: 0 };
         }
         let held = self.items.len().saturating_sub(parked + self.blocked);
-        Room { slots: slots.saturating_sub(held) }
+        // Whatever is held may be parked in the end.
+        Room { slots: slots.min(Self::MOST_PARKED - parked).saturating_sub(held) }
     }
 
     /// Whether it has nothing.

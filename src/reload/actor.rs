@@ -226,6 +226,9 @@ impl ReloadState {
                 self.trouble = None;
                 let news = !round.changes.is_empty() || round.running.errors != self.running.errors;
                 self.running = round.running;
+                if round.published.is_none() && !asked.is_empty() {
+                    self.bench.publisher.look_again();
+                }
                 self.generation = round.published.unwrap_or(self.generation);
                 if let Some(watcher) = &self.watcher {
                     watcher.watch(watcher::paths(&self.bench.loader, &self.running));

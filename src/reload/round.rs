@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub trait Publish: Send + Sync + 'static {
     /// Puts a configuration in force, between two events; or says why nothing of it is.
     fn publish(&self, publication: Publication) -> BoxFuture<'static, Result<Generation, String>>;
+
+    /// Nothing was to be published, but somebody asked: what was refused or could not be built is looked at again.
+    fn look_again(&self) {}
 }
 
 /// A defect of ours: it was logged as a panic.

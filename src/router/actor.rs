@@ -2,6 +2,7 @@ use super::children::Children;
 use super::directory::Directory;
 use super::filters::{Filters, Judged};
 use super::handle::Submission;
+use super::labels::Labels;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::DaemonConfig;
@@ -72,6 +73,8 @@ pub enum RouterMessage {
         /// Answered once it is in force.
         reply: oneshot::Sender<Generation>,
     },
+    /// What is refused, or cannot be built, is to be looked at again.
+    LookAgain,
     /// An endpoint's actor has been idle, and has seen so many messages.
     AskRetire {
         /// Whose.
@@ -131,6 +134,7 @@ pub(super) struct RouterState {
     pub(super) removed_grace: Duration,
     pub(super) restarts: Counter,
     pub(super) filters: Filters,
+    pub(super) labels: Labels,
     pub(super) limit: Arc<AttemptLimit>,
     pub(super) draining: Option<oneshot::Sender<()>>,
     pub(super) stopping: bool,
@@ -154,6 +158,7 @@ impl Actor for RouterActor {
             removed_grace: Duration::from_secs(3600),
             restarts,
             filters: Filters::default(),
+            labels: Labels::default(),
             limit: Arc::new(AttemptLimit::new(crate::config::LimitsConfig::default().attempts)),
             draining: None,
             stopping: false,
@@ -176,6 +181,7 @@ impl Actor for RouterActor {
                 state.publish(&myself, &daemon, entries, &invalid).await;
                 let _gone = reply.send(state.generation);
             }
+            RouterMessage::LookAgain => state.look_again(),
             RouterMessage::AskRetire { uid, seen } => state.retire(uid, seen),
             RouterMessage::RestartDue { uid } => state.start_child(&myself, uid).await,
             RouterMessage::GraceDue { uid } => state.grace_over(&myself, uid),
@@ -268,6 +274,7 @@ impl RouterState {
                 }
             }
             SpoolEvent::Died { endpoint, reason, count } => {
+                self.adopt(endpoint);
                 if let Some(child) = self.children.get(endpoint) {
                     child.metrics.died(reason.as_str(), count);
                 }

@@ -1,5 +1,6 @@
 use super::actor::{RouterMessage, RouterState};
 use super::directory::Observed;
+use super::labels::Labels;
 use crate::clock::unix_ms;
 use crate::delivery::{
     Condition, EndpointActor, EndpointArgs, EndpointHandle, EndpointMessage, EndpointShared, Problem,
@@ -79,6 +80,24 @@ impl Child {
         }
     }
 
+    /// Whether its destination is refused, or its sink cannot be built: something outside may have changed since.
+    pub(super) fn is_stuck(&self) -> bool {
+        matches!(self.shared.condition(), Condition::Blocked | Condition::Invalid)
+    }
+
+    /// Other series from now on.
+    pub(super) fn measure(&mut self, metrics: EndpointMetrics) {
+        if let Some(actor) = &self.actor {
+            actor.tell(EndpointMessage::Measure(Box::new(metrics.clone())));
+        }
+        self.metrics = metrics;
+    }
+
+    /// Whether it has an actor.
+    pub(super) const fn is_running(&self) -> bool {
+        self.actor.is_some()
+    }
+
     pub(super) const fn actor_mut(&mut self) -> Option<&mut EndpointHandle> {
         self.actor.as_mut()
     }
@@ -132,8 +151,7 @@ impl RouterState {
         }
         let table = self.deps.table.load();
         let Some(entry) = table.with_uid(uid) else { return };
-        let labelled = table.entries().len() <= Self::MOST_LABELLED;
-        let metrics = self.deps.metrics.endpoint(&entry.spec.identity.name, labelled);
+        let metrics = self.deps.metrics.endpoint(&entry.spec.identity.name, Labels::few(&table));
         let child = Child::new(Arc::clone(&entry.spec), metrics);
         self.deps.directory.put(uid, child.observed());
         self.children.insert(uid, child);
@@ -217,7 +235,7 @@ impl RouterState {
         self.children.by_actor.remove(&actor.id());
         actor.stop("idle");
         self.deps.directory.update(uid, |observed| observed.running = false);
-        if self.deps.table.load().entries().len() > Self::MOST_LABELLED {
+        if !Labels::few(&self.deps.table.load()) && self.unremarkable(uid) {
             self.forget(uid);
         }
     }

@@ -2,9 +2,9 @@ use crate::clock::{Clock, unix_ms};
 use crate::delivery::{Condition, EndpointShared};
 use crate::ids::{EndpointUid, Identity};
 use crate::metrics::EndpointMetrics;
-use crate::spool::Spool;
+use crate::spool::{Backlog, Spool};
 use crate::table::Lifecycle;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,35 @@ pub struct Observed {
     pub metrics: EndpointMetrics,
 }
 
+/// What the gauges of one name show.
+#[derive(Default)]
+struct Now {
+    ready: u64,
+    parked: u64,
+    dead: u64,
+    oldest_ms: Option<u64>,
+    in_flight: usize,
+    condition: Option<Condition>,
+}
+
+impl Now {
+    fn add(&mut self, backlog: Option<&Backlog>, in_flight: usize) {
+        self.in_flight += in_flight;
+        let Some(Backlog { ready, parked, dead, oldest_ms, .. }) = backlog else { return };
+        self.ready += ready;
+        self.parked += parked;
+        self.dead += dead;
+        self.oldest_ms = self.oldest_ms.into_iter().chain(*oldest_ms).min();
+    }
+
+    fn tell(&self, metrics: &EndpointMetrics) {
+        metrics.pending(self.ready, self.parked, self.oldest_ms.map(Duration::from_millis));
+        metrics.dead_letters(self.dead);
+        metrics.in_flight(self.in_flight);
+        metrics.state(self.condition.unwrap_or_default().as_str());
+    }
+}
+
 impl Directory {
     /// Those it has.
     #[must_use]
@@ -36,6 +65,12 @@ impl Directory {
         let mut list: Vec<_> = self.lock().iter().map(|(uid, observed)| (*uid, observed.clone())).collect();
         list.sort_by(|(_, a), (_, b)| a.identity.cmp(&b.identity));
         list
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names(&self) -> HashSet<Arc<str>> {
+        self.lock().values().map(|observed| Arc::clone(&observed.identity.name)).collect()
     }
 
     /// What an endpoint does with its deliveries.
@@ -51,14 +86,19 @@ impl Directory {
     /// Brings the gauges up to date; called before they are read.
     pub fn refresh_metrics(&self, spool: &dyn Spool, clock: &dyn Clock) {
         let now_ms = unix_ms(clock);
-        for (uid, observed) in self.list() {
-            let (ready, parked, dead, oldest) = spool.backlog(uid).map_or((0, 0, 0, None), |backlog| {
-                (backlog.ready, backlog.parked, backlog.dead, backlog.oldest_ms)
-            });
-            observed.metrics.pending(ready, parked, oldest.map(Duration::from_millis));
-            observed.metrics.dead_letters(dead);
-            observed.metrics.in_flight(observed.shared.in_flight());
-            observed.metrics.state(Self::condition(spool, uid, &observed, now_ms).as_str());
+        // One that was removed may have the name of one that is there: they share the series.
+        for same in self.list().chunk_by(|(_, a), (_, b)| a.identity.name == b.identity.name) {
+            let mut now = Now::default();
+            for (uid, observed) in same {
+                now.add(spool.backlog(*uid).as_ref(), observed.shared.in_flight());
+                let condition = Self::condition(spool, *uid, observed, now_ms);
+                if now.condition.is_none_or(|seen| seen == Condition::Removed) {
+                    now.condition = Some(condition);
+                }
+            }
+            if let Some((_, observed)) = same.first() {
+                now.tell(&observed.metrics);
+            }
         }
     }
 

@@ -160,6 +160,11 @@ impl RouterHandle {
         answer.await.map_err(|_| PublishError::Stopped)
     }
 
+    /// Endpoints whose destination is refused, or whose sink cannot be built, are looked at again.
+    pub fn look_again(&self) {
+        drop(self.actor.cast(RouterMessage::LookAgain));
+    }
+
     /// A person wants an endpoint tried again at once. False: there is none of that name.
     pub async fn resume(&self, name: &str) -> bool {
         let (reply, answer) = oneshot::channel();

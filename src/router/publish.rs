@@ -4,16 +4,13 @@ use crate::clock::unix_ms;
 use crate::config::DaemonConfig;
 use crate::delivery::Condition;
 use crate::ids::{EndpointUid, Generation};
-use crate::spool::{Backlog, EndpointState};
-use crate::table::{Entry, Table};
+use crate::spool::{Backlog, DeadReason, EndpointState};
+use crate::table::{EndpointSpec, Entry, Table};
 use ractor::ActorRef;
 use std::sync::Arc;
 use std::time::Duration;
 
 impl RouterState {
-    /// Above so many endpoints only those in use have series, and histograms carry no name.
-    pub(super) const MOST_LABELLED: usize = 500;
-
     /// Puts a configuration in force. Only endpoints that changed notice.
     pub(super) async fn publish(
         &mut self,
@@ -45,11 +42,7 @@ impl RouterState {
         for backlog in if first { self.deps.spool.backlogs() } else { Vec::new() } {
             self.inherit(myself, &table, backlog).await;
         }
-        if table.entries().len() <= Self::MOST_LABELLED {
-            for entry in table.entries() {
-                self.adopt(entry.uid);
-            }
-        }
+        self.label(&table, invalid);
         for uid in self.children.uids() {
             let wanting = self.children.get_mut(uid).is_some_and(Child::may_start);
             let waiting =
@@ -66,6 +59,11 @@ impl RouterState {
         let Some(child) = self.children.get_mut(uid) else { return };
         let returned = child.removed_ms.take().is_some();
         let changed = child.spec != entry.spec;
+        let kind = |spec: &EndpointSpec| spec.sink.as_ref().map(|sink| Arc::clone(&sink.kind));
+        if kind(&child.spec) != kind(&entry.spec) {
+            // Whether what the other one kept running works is nobody's question any more.
+            self.deps.metrics.forget_plugin(&entry.spec.identity.name);
+        }
         if child.spec.filter != entry.spec.filter {
             child.shared.forget_filter_problem();
         }
@@ -73,7 +71,7 @@ impl RouterState {
         if changed {
             child.forgive();
         }
-        let look_again = child.shared.condition() == Condition::Blocked;
+        let look_again = child.is_stuck();
         if let Some(actor) = child.actor_mut() {
             if returned {
                 actor.set_removed(false);
@@ -89,6 +87,18 @@ impl RouterState {
         if returned {
             let remembered = self.deps.spool.endpoint_state(uid);
             self.deps.spool.put_endpoint_state(uid, EndpointState { removed_ms: None, ..remembered });
+        }
+    }
+
+    /// Nothing changed, but a person asked for a reload.
+    pub(super) fn look_again(&mut self) {
+        let generation = self.generation;
+        for uid in self.children.uids() {
+            let Some(child) = self.children.get_mut(uid).filter(|child| child.is_stuck()) else { continue };
+            let spec = Arc::clone(&child.spec);
+            if let Some(actor) = child.actor_mut() {
+                actor.reconfigure(spec, generation);
+            }
         }
     }
 
@@ -121,16 +131,24 @@ impl RouterState {
             later(myself, self.removed_grace.saturating_sub(held), RouterMessage::GraceDue { uid });
             return;
         }
-        self.deps.spool.remove_endpoint(uid);
-        self.forget(uid);
+        self.bury(uid);
     }
 
     /// A person removed an endpoint: there is no grace. One that is in the table again stays.
     pub(super) fn remove_now(&mut self, uid: EndpointUid) {
         if self.deps.table.load().with_uid(uid).is_none() {
-            self.deps.spool.remove_endpoint(uid);
-            self.forget(uid);
+            self.bury(uid);
         }
+    }
+
+    /// What waits for it is dead. Its series go, unless another endpoint has its name: then they count to the end.
+    fn bury(&mut self, uid: EndpointUid) {
+        let waits = self.deps.spool.backlog(uid).map_or(0, |backlog| backlog.ready + backlog.parked);
+        self.deps.spool.remove_endpoint(uid);
+        if let Some(child) = self.children.get(uid) {
+            child.metrics.died(DeadReason::EndpointRemoved.as_str(), waits);
+        }
+        self.forget(uid);
     }
 
     /// Drops an endpoint in use, its actor and its series.

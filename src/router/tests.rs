@@ -3,6 +3,7 @@ use super::{Publication, RouterDeps, RouterHandle, Submission};
 use crate::chance::SystemChance;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AdminConfig, DaemonConfig, IngressConfig, ReloadConfig, ShutdownConfig, SpoolConfig};
+use crate::delivery::Condition;
 use crate::ids::{Generation, Identity};
 use crate::metrics::Metrics;
 use crate::net::{Network, NetworkPolicy, SystemResolver};
@@ -10,7 +11,9 @@ use crate::policy::DeliverySettings;
 use crate::spool::{DedupLimits, EmbeddedSpool, NewEvent, Spool as _};
 use crate::table::filter::Filter;
 use crate::table::{Catalogue, EndpointSpec, Lifecycle, Selection, SinkSpec};
-use postrider_sink::{BuildError, Delivery, FailureClass, HostContext, Outcome, Sink, SinkPlan, async_trait};
+use postrider_sink::{
+    BuildError, Delivery, FailureClass, HostContext, Outcome, Sink, SinkPlan, Verdict, Wait, async_trait,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -42,6 +45,14 @@ impl Sink for Tell {
     async fn deliver(&self, delivery: &Delivery) -> Outcome {
         let body = String::from_utf8_lossy(&delivery.body).into_owned();
         assert!(!(body.contains("panic") && delivery.attempt == 1), "told to panic");
+        if body.contains("refuse") {
+            return Outcome::reject("not this one");
+        }
+        if body.contains("never") {
+            let (class, wait) = (FailureClass::SinkError, Wait::Endpoint(Duration::MAX));
+            let verdict = Verdict::Failed { class, breaker: false, wait };
+            return Outcome { verdict, reason: "not today".into() };
+        }
         if self.seen.send((self.name, body)).is_err() {
             return Outcome::failed(FailureClass::SinkError, "nobody listens");
         }
@@ -185,6 +196,45 @@ async fn an_actor_that_panics_is_started_again_and_loses_nothing_and_its_sibling
     assert_eq!(seen.iter().filter(|(name, _)| *name == "other").count(), 3, "{seen:?}");
     let text = house.metrics.render();
     assert!(text.contains("postrider_actor_restarts_total{actor=\"endpoint\"} 1"), "{text}");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_sink_that_asks_to_wait_for_ever_is_left_alone_for_an_hour() {
+    let house = house(&["acme"]).await;
+    house.post("never").await;
+    let waiting = Some(Condition::Waiting);
+    for _ in 0..2000 {
+        if house.router.directory().list().first().map(|(_, seen)| seen.shared.condition()) == waiting {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (uid, observed) = house.router.directory().list().remove(0);
+    assert_eq!(Some(observed.shared.condition()), waiting);
+    let until_ms = house.spool.endpoint_state(uid).wait_until_ms.unwrap();
+    assert!(until_ms <= crate::clock::unix_ms(&SystemClock) + 3_600_000);
+    let text = house.metrics.render();
+    assert!(text.contains("postrider_actor_restarts_total{actor=\"endpoint\"} 0"), "{text}");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_sink_without_http_rejects_is_no_error_of_http() {
+    let mut house = house(&["acme"]).await;
+    house.post("refuse").await;
+    house.post("calm").await;
+    house.seen(1).await;
+    let wanted = "postrider_attempts_total{endpoint=\"acme\",result=\"sink_error\"} 1";
+    for _ in 0..2000 {
+        if house.metrics.render().contains(wanted) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let text = house.metrics.render();
+    assert!(text.contains(wanted), "{text}");
+    assert!(text.contains("postrider_attempts_total{endpoint=\"acme\",result=\"http_error\"} 0"), "{text}");
     house.stop().await;
 }
 

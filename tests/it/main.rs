@@ -47,6 +47,8 @@ mod layers;
 #[cfg(all(test, feature = "nats"))]
 mod nats;
 #[cfg(test)]
+mod outward;
+#[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod publishers;

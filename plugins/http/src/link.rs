@@ -9,13 +9,15 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The head of an answer may have so many bytes. hyper's own bound of 100 header lines applies besides.
 const MAX_HEAD: usize = 64 * 1024;
+/// All that may come in before the head of the answer proper: interim answers count, however small each is.
+const MAX_HEADS: usize = 4 * MAX_HEAD;
 /// So much of an answer's body is read, to keep the connection; of it only what the trail asks for is used.
 const MAX_BODY: u64 = 16 * 1024;
 
@@ -25,8 +27,8 @@ pub(crate) struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// Gone once the connection has ended.
     connection: Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>,
-    /// Whether a byte came in since the last request went out.
-    heard: Arc<AtomicBool>,
+    /// Bytes that may still come in before the head of an answer.
+    heads: Arc<AtomicUsize>,
     /// When it was made.
     pub(crate) born: Instant,
     /// The policy under which its address was checked.
@@ -37,10 +39,10 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) async fn open(io: Connection, born: Instant, epoch: u64) -> hyper::Result<Self> {
-        let heard = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Wire { io, heard: Arc::clone(&heard) });
+        let heads = Arc::new(AtomicUsize::new(MAX_HEADS));
+        let io = TokioIo::new(Wire { io, heads: Arc::clone(&heads) });
         let (sender, connection) = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(io).await?;
-        Ok(Self { sender, connection: Some(connection), heard, born, epoch, reused: false })
+        Ok(Self { sender, connection: Some(connection), heads, born, epoch, reused: false })
     }
 
     /// Sends a request and waits for the head of its answer. Tells when the request was on its way.
@@ -49,13 +51,18 @@ impl Link {
         request: Request<Full<Bytes>>,
         clock: &dyn Clock,
     ) -> hyper::Result<(Response<Incoming>, Instant)> {
-        self.heard.store(false, Ordering::Relaxed);
+        self.heads.store(MAX_HEADS, Ordering::Relaxed);
+        let heads = Arc::clone(&self.heads);
         let mut answer = pin!(self.sender.send_request(request));
         let mut sent = None;
         poll_fn(|cx| {
             drive(&mut self.connection, cx);
             let sent = *sent.get_or_insert_with(|| clock.now());
-            answer.as_mut().poll(cx).map_ok(|answer| (answer, sent))
+            answer.as_mut().poll(cx).map_ok(|answer| {
+                // The body has a bound of its own.
+                heads.store(usize::MAX, Ordering::Relaxed);
+                (answer, sent)
+            })
         })
         .await
     }
@@ -145,10 +152,10 @@ impl Rest {
     }
 }
 
-/// The stream, noting whether anything came in.
+/// The stream. It breaks where heads do not end.
 struct Wire {
     io: Connection,
-    heard: Arc<AtomicBool>,
+    heads: Arc<AtomicUsize>,
 }
 
 impl AsyncRead for Wire {
@@ -159,8 +166,12 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.heard.store(true, Ordering::Relaxed);
+        let (came, left) = (buffer.filled().len() - before, self.heads.load(Ordering::Relaxed));
+        if came > left {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
+        if left < usize::MAX {
+            self.heads.store(left - came, Ordering::Relaxed);
         }
         result
     }

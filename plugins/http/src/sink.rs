@@ -174,7 +174,8 @@ impl HttpSink {
         if let Some(io) = io.filter(|io| io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())) {
             return failed(FailureClass::Tls, tls::reason(&self.name, io));
         }
-        let reason = if error.is_parse_too_large() {
+        let endless = io.is_some_and(|io| io.kind() == io::ErrorKind::FileTooLarge);
+        let reason = if endless || error.is_parse_too_large() {
             String::from("the head of the answer is too large")
         } else if error.is_parse() {
             String::from("the answer is not HTTP/1.1")

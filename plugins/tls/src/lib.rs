@@ -11,8 +11,9 @@ use postrider_sink::BuildError;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring::default_provider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, OtherError, RootCertStore, WantsVerifier};
 use rustls_pki_types::ServerName;
+use std::error::Error;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -167,8 +168,17 @@ fn certificate(host: &str, problem: &CertificateError) -> String {
             format!("the certificate of {host} is from an authority that is not trusted here")
         }
         CertificateError::Revoked => format!("the certificate of {host} has been revoked"),
+        CertificateError::Other(OtherError(other)) if is_authority(&**other) => {
+            format!(
+                "the certificate of {host} is an authority's own, as self-signed ones are: no server may show it"
+            )
+        }
         other => format!("the certificate of {host} is not acceptable: {other}"),
     }
+}
+
+fn is_authority(problem: &(dyn Error + 'static)) -> bool {
+    matches!(problem.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 /// The first few names of a certificate, which the other side chose: bounded and printable.

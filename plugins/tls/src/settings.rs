@@ -30,7 +30,8 @@ impl TlsSettings {
     }
 }
 
-const PEM: &str = "It is a file in PEM form: lines between -----BEGIN …----- and -----END …-----.";
+const PEM: &str =
+    "Name a file in PEM form, lines between -----BEGIN …----- and -----END …-----, as { file = \"…\" }.";
 
 /// Reads `tls = { ca, client_cert, client_key }`.
 pub fn read(reader: &mut Reader<'_>, errors: &mut Vec<SettingError>) -> TlsSettings {

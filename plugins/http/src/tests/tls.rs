@@ -116,6 +116,19 @@ async fn a_certificate_for_another_name_is_refused() {
 }
 
 #[tokio::test]
+async fn a_self_signed_certificate_as_tools_make_it_is_refused_in_words() {
+    let mut params = CertificateParams::new([String::from("hooks.example")]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.key().serialize_der()));
+    let config = server().with_no_client_auth().with_single_cert(vec![own.der().clone()], key).unwrap();
+    let (address, _tasks) = serve(config).await;
+    let wanted = "the certificate of hooks.example is an authority's own, as self-signed ones are: no server may \
+                  show it";
+    assert_tls(&deliver(&trusting(&authority()), address).await, wanted);
+}
+
+#[tokio::test]
 async fn an_expired_certificate_is_refused() {
     let authority = authority();
     let (address, _tasks) = receiver(&authority, "hooks.example", 2020).await;
