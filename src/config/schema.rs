@@ -106,7 +106,9 @@ fn leaf(key: &Key) -> Value {
         Kind::Text | Kind::Address => json!({ "type": "string" }),
         Kind::Duration => duration(),
         Kind::Durations => json!({ "type": "array", "items": duration(), "maxItems": 100 }),
-        Kind::Size => json!({ "type": ["string", "integer"] }),
+        Kind::Size => {
+            json!({ "type": ["string", "integer"], "pattern": "^ *[0-9]+ *(([KkMmGgTt][Ii]?)?[Bb])? *$" })
+        }
         Kind::Rate => json!({ "type": "string", "pattern": "^([0-9]+ */ *[smh]|none)$" }),
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Texts => texts(),
