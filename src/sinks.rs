@@ -155,6 +155,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_sink_says_it_takes_is_what_it_takes() {
+        let standard = Sinks::standard();
+        for kind in standard.kinds() {
+            let factory = standard.get(kind).unwrap();
+            let schema: serde_json::Value = serde_json::from_str(&factory.schema()).unwrap();
+            let said: Vec<&str> =
+                schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            let unknown = Table::from([("no-such-key".into(), Value::Boolean(true))]);
+            let errors = factory.check(&unknown).err().unwrap();
+            let helps: Vec<&str> = errors.iter().filter_map(|error| error.help.as_deref()).collect();
+            let allowed = helps.iter().find_map(|help| help.strip_prefix("Allowed: ")).unwrap();
+            let mut takes: Vec<&str> = allowed.trim_end_matches('.').split(", ").collect();
+            takes.sort_unstable();
+            assert_eq!(said, takes, "{kind}");
+            assert_eq!(schema["additionalProperties"], false, "{kind}");
+        }
+    }
+
+    #[test]
     fn the_standard_sinks_are_there_and_one_of_the_same_kind_takes_a_place() {
         let sinks = Sinks::new(vec![Arc::new(FileSinkFactory)]);
         assert_eq!(sinks.kinds().collect::<Vec<_>>(), ["file"]);

@@ -14,6 +14,7 @@ mod embedded;
 #[cfg(test)]
 mod faults;
 mod folder;
+mod holder;
 mod index;
 mod journal;
 mod meters;
@@ -34,6 +35,7 @@ pub use contract::{
 };
 pub use embedded::{DedupLimits, EmbeddedSpool, Listener};
 pub use folder::OpenError;
+pub use holder::holder;
 pub(crate) use index::Mark;
 pub use past::DeadLetter;
 pub(crate) use past::{Letters, Place, Waiting, Walk};

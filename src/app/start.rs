@@ -16,8 +16,9 @@ use crate::net::{Network, SystemResolver};
 use crate::reload::{Initial, ReloadActor, ReloadArgs, WatchTimes, initial};
 use crate::router::{Directory, Publication, RouterDeps, RouterHandle};
 use crate::sinks::Sinks;
-use crate::spool::{DedupLimits, EmbeddedSpool};
+use crate::spool::{self, DedupLimits, EmbeddedSpool};
 use arc_swap::ArcSwap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::net::{TcpListener, TcpSocket};
@@ -54,8 +55,8 @@ impl App {
         }
         let daemon = Arc::clone(&running.daemon);
 
-        let (ingress_listener, ingress_at) = bind(daemon.ingress.listen, "ingress.listen")?;
-        let (admin_listener, admin_at) = bind(daemon.admin.listen, "admin.listen")?;
+        let (ingress_listener, ingress_at) = bind(&daemon, daemon.ingress.listen, "ingress.listen")?;
+        let (admin_listener, admin_at) = bind(&daemon, daemon.admin.listen, "admin.listen")?;
         let own = vec![ingress_at, admin_at];
         let network = Network::new(daemon.network.clone(), own, Arc::new(SystemResolver::new()));
 
@@ -201,13 +202,38 @@ fn descriptors() -> u64 {
 /// believes to be connected although nobody knows of him.
 const BACKLOG: u32 = 4096;
 
-fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |error| StartError::Failed(format!("cannot listen on {address} ({key}): {error}"));
+fn bind(
+    daemon: &DaemonConfig,
+    address: SocketAddr,
+    key: &str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Failed(cannot_listen(daemon, address, key, &error));
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
     socket.set_reuseaddr(true).and_then(|()| socket.bind(address)).map_err(failed)?;
     let listener = socket.listen(BACKLOG).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// Why an address cannot be had, and what to do. Most often a second daemon was started on the same files.
+fn cannot_listen(daemon: &DaemonConfig, address: SocketAddr, key: &str, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => match spool::holder(&daemon.spool.path) {
+            Some(holder) => {
+                format!(
+                    "; {holder} holds the spool {} already: is it this daemon?",
+                    daemon.spool.path.display()
+                )
+            }
+            None => format!("; stop what listens there, or change {key}"),
+        },
+        io::ErrorKind::AddrNotAvailable => format!("; no interface of this machine has it: change {key}"),
+        io::ErrorKind::PermissionDenied => {
+            format!("; ports below 1024 need CAP_NET_BIND_SERVICE: change {key} or give the daemon that")
+        }
+        _ => String::new(),
+    };
+    format!("cannot listen on {address} ({key}): {error}{advice}")
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StartError> {

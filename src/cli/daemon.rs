@@ -21,7 +21,7 @@ pub(super) fn run(args: &RunArgs, sinks: &[Arc<dyn SinkFactory>]) -> Result<(), 
         // That of an earlier run tells of another process.
         let _ = std::fs::remove_file(path);
     }
-    runtime()?.block_on(async {
+    to_its_end(async {
         let mut signals = Signals::new()?;
         let app = App::start(options).await.map_err(start_failure)?;
         if let Some(path) = &args.ready_file {
@@ -58,8 +58,17 @@ fn announce(path: &Path, app: &App) -> io::Result<()> {
     std::fs::rename(&unfinished, path)
 }
 
+/// Runs a daemon. A thread that is stuck in the system when it ends, in a look-up of a name or in a write to a pipe that
+/// nobody reads, is left behind: it must not keep the process.
+pub(super) fn to_its_end(daemon: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(daemon);
+    runtime.shutdown_background();
+    ended
+}
+
 /// Two thirds of the work per event is the kernel's, so a few threads are plenty, and the fewer the cheaper.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut builder = if cores <= 2 {
         tokio::runtime::Builder::new_current_thread()

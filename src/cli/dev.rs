@@ -11,7 +11,7 @@ mod tests;
 
 use super::args::{DevArgs, Global};
 use super::client::Client;
-use super::daemon::{Signals, runtime, start_failure};
+use super::daemon::{Signals, start_failure, to_its_end};
 use super::exit::{Exit, Failure};
 use super::listen::{UNPRINTED, line};
 use super::receiver::{Access, Arrival, Behaviour, serve};
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn dev(args: &DevArgs, sinks: &[Arc<dyn SinkFactory>], global: &Global) -> Result<(), Failure> {
     // The log would drown the tour; what is wrong still shows.
     log::start(&args.log, "warn")?;
-    runtime()?.block_on(stage(args, sinks, global))
+    to_its_end(stage(args, sinks, global))
 }
 
 async fn stage(args: &DevArgs, sinks: &[Arc<dyn SinkFactory>], global: &Global) -> Result<(), Failure> {

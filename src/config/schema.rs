@@ -26,13 +26,22 @@ pub fn schema(kind: FileKind, sinks: &Sinks) -> Value {
         }
         FileKind::Endpoint => {
             let keys: Vec<Key> = ENDPOINT.iter().chain(DELIVERY).copied().collect();
-            let mut root = object(&keys);
+            let (mut root, mut complete, mut one) = (object(&keys), Map::new(), Vec::new());
             for kind in sinks.kinds() {
-                insert(
-                    &mut root,
-                    kind,
-                    sinks.get(kind).map_or_else(|| json!({}), |sink| sink_table(&**sink)),
-                );
+                let mut table = sinks.get(kind).map_or_else(|| json!({}), |sink| sink_table(&**sink));
+                if let Some(required) = table.as_object_mut().and_then(|table| table.remove("required")) {
+                    complete.insert(kind.to_owned(), json!({ "required": required }));
+                }
+                insert(&mut root, kind, table);
+                one.push(json!({ "required": [kind] }));
+            }
+            // A draft may leave out what else has to be there.
+            if let Some(root) = root.as_object_mut() {
+                let draft = json!({ "properties": { "state": { "const": "draft" } }, "required": ["state"] });
+                root.insert("if".to_owned(), draft);
+                let rest =
+                    json!({ "properties": complete, "required": ["events", "products"], "oneOf": one });
+                root.insert("else".to_owned(), rest);
             }
             root
         }
@@ -97,7 +106,9 @@ fn leaf(key: &Key) -> Value {
         Kind::Text | Kind::Address => json!({ "type": "string" }),
         Kind::Duration => duration(),
         Kind::Durations => json!({ "type": "array", "items": duration(), "maxItems": 100 }),
-        Kind::Size => json!({ "type": ["string", "integer"] }),
+        Kind::Size => {
+            json!({ "type": ["string", "integer"], "pattern": "^ *[0-9]+ *(([KkMmGgTt][Ii]?)?[Bb])? *$" })
+        }
         Kind::Rate => json!({ "type": "string", "pattern": "^([0-9]+ */ *[smh]|none)$" }),
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Texts => texts(),

@@ -108,6 +108,9 @@ fn the_schema_lists_every_key_with_its_default() {
         assert!(schema.pointer(&pointer).is_some_and(serde_json::Value::is_object), "{}", key.path);
     }
     assert!(schema["properties"]["http"].is_object());
+    assert_eq!(schema["if"]["properties"]["state"]["const"], "draft");
+    assert_eq!(schema["else"]["required"], serde_json::json!(["events", "products"]));
+    assert_eq!(schema["else"]["oneOf"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]

@@ -71,9 +71,14 @@ pub(super) struct Parsed {
 pub(super) fn parse(body: &[u8], form: Form<'_>, rules: &Rules<'_>) -> Result<Parsed, Problem> {
     let json = std::str::from_utf8(body)
         .map_err(|error| not_json(&format!("it is not UTF-8 from byte {} on", error.valid_up_to())))?;
-    let binary = matches!(form, Form::CloudBinary(_));
-    // The event around its data is one level more.
-    match depth::depth(json, MAX_DEPTH - usize::from(binary)) {
+    let first = json.trim_ascii_start().bytes().next();
+    // The event around its data is one level more, and the array around an event is none of its own.
+    let most = match (form, first) {
+        (Form::CloudBinary(_), _) => MAX_DEPTH - 1,
+        (Form::Plain | Form::CloudBatch, Some(b'[')) => MAX_DEPTH + 1,
+        _ => MAX_DEPTH,
+    };
+    match depth::depth(json, most) {
         Depth::Fine => {}
         Depth::TooDeep => {
             let detail = format!("nests deeper than {MAX_DEPTH}: flatten data.details");
@@ -83,7 +88,7 @@ pub(super) fn parse(body: &[u8], form: Form<'_>, rules: &Rules<'_>) -> Result<Pa
     }
     let mut reader = Reader::new(rules);
     let cloud = !matches!(form, Form::Plain);
-    let (events, count, array) = match (form, json.trim_ascii_start().bytes().next()) {
+    let (events, count, array) = match (form, first) {
         (Form::CloudBinary(headers), _) => {
             let event = reader.binary(headers, json).map_err(|error| not_json(&error.to_string()))?;
             (Vec::from_iter(event), 1, false)

@@ -6,9 +6,10 @@ use super::handle::Submission;
 use crate::ids::{EndpointUid, Generation};
 use crate::spool::NewEvent;
 use crate::table::Table;
-use crate::table::filter::{EVALUATION_STACK, Facts, FilterFailure, Judgement};
+use crate::table::filter::{EVALUATION_STACK, Facts, FailureKind, FilterFailure, Judgement};
 use crossbeam_channel::{Receiver, Sender};
 use ractor::ActorRef;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What filters said about the events of a submission, by one table.
@@ -56,11 +57,18 @@ fn start() -> Sender<Work> {
         let receiver: Receiver<Work> = receiver.clone();
         let builder =
             std::thread::Builder::new().name(format!("filter-{number}")).stack_size(EVALUATION_STACK);
-        if let Err(error) = builder.spawn(move || receiver.iter().for_each(work)) {
+        if let Err(error) = builder.spawn(move || receiver.iter().for_each(survived)) {
             tracing::error!(%error, "a thread for filters did not start");
         }
     }
     sender
+}
+
+/// A panic costs one submission, whose sender is told that nothing was stored, and not the thread.
+fn survived(one: Work) {
+    if catch_unwind(AssertUnwindSafe(|| work(one))).is_err() {
+        tracing::error!("judging filters broke off: the events were refused");
+    }
 }
 
 fn work(work: Work) {
@@ -91,13 +99,18 @@ fn targets(
     let facts = Facts::of_body(&event.event, &event.product, account, &event.body);
     let mut targets = Vec::new();
     for entry in candidates.iter() {
-        match entry.spec.filter.as_ref().zip(facts.as_ref().ok()).map(|(filter, facts)| filter.judge(facts)) {
-            Some(Judgement::Unwanted) => {}
-            Some(Judgement::Failed(failure)) => failures.push((entry.uid, failure)),
-            Some(Judgement::Wanted) => targets.push(entry.uid),
-            None if entry.spec.filter.is_none() => targets.push(entry.uid),
-            // The ingress composed the body, so it can be read.
-            None => debug_assert!(false, "a body that is no JSON"),
+        let judgement = match (&entry.spec.filter, &facts) {
+            (None, _) => Judgement::Wanted,
+            (Some(filter), Ok(facts)) => filter.judge(facts),
+            (Some(_), Err(_)) => {
+                let reason = "the event's data cannot be read".into();
+                Judgement::Failed(FilterFailure { kind: FailureKind::Error, reason })
+            }
+        };
+        match judgement {
+            Judgement::Unwanted => {}
+            Judgement::Failed(failure) => failures.push((entry.uid, failure)),
+            Judgement::Wanted => targets.push(entry.uid),
         }
     }
     Some(targets)

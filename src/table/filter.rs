@@ -8,6 +8,7 @@
 mod budget;
 mod compile;
 mod facts;
+mod lenient;
 #[cfg(test)]
 mod tests;
 

@@ -126,3 +126,27 @@ async fn a_ready_file_of_an_earlier_run_is_gone_until_the_next_is_ready() {
     assert_eq!(said.code, 78);
     assert!(!Path::new(&ready).exists());
 }
+
+#[tokio::test]
+async fn a_second_daemon_on_the_same_files_says_who_is_the_first() {
+    let mut first = daemon().start().await;
+    let taken = first.ingress();
+    let data = first.dir().join("data");
+    let listen = |spool: &str| {
+        format!(
+            "[ingress]\nlisten = \"{taken}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[spool]\npath = {spool:?}\n"
+        )
+    };
+    let (_folder, root) = files(&listen(data.to_str().expect("UTF-8")), &[]);
+    let said = postrider(&["run", "-c", &root]);
+    assert_eq!((said.code, said.stdout.as_str()), (1, ""));
+    assert!(said.stderr.contains(&format!("process {} ", first.pid())), "{}", said.stderr);
+    assert!(said.stderr.contains("ingress.listen"), "{}", said.stderr);
+
+    let (_folder, root) = files(&listen("data"), &[]);
+    let said = postrider(&["run", "-c", &root]);
+    assert_eq!(said.code, 1);
+    assert!(said.stderr.contains("stop what listens there"), "{}", said.stderr);
+    let event = r#"{"event":"sent","product":"crm","data":{"message_id":"m","status":"sent"}}"#;
+    assert_eq!(first.post(event).await.status, 202);
+}

@@ -128,3 +128,33 @@ async fn a_filter_that_does_not_compile_leaves_the_version_before_running() {
     assert_eq!(daemon.post(event("a", &json!(1)).to_string()).await.json()["deliveries"], 1);
     assert_eq!(daemon.post(event("b", &json!(2)).to_string()).await.json()["deliveries"], 0);
 }
+
+#[tokio::test]
+async fn data_that_not_every_reader_takes_is_judged_by_what_else_it_says() {
+    let receiver = Receiver::start().await;
+    let mut daemon = daemon()
+        .endpoint("picky", |e| {
+            e.url(receiver.url("/picky")).key("filter = 'data.details.code >= 500'");
+        })
+        .start()
+        .await;
+    let details = [
+        r#""code":503,"text":"cut in the middle of an emoji \ud83d""#.to_owned(),
+        r#""code":503,"\ude00":1"#.to_owned(),
+        r#""code":1e999"#.to_owned(),
+        format!(r#""code":{}"#, "9".repeat(400)),
+    ];
+    // More often than there are threads that judge.
+    for details in details.iter().cycle().take(64) {
+        let data = format!(r#"{{"message_id":"m","status":"failed","details":{{{details}}}}}"#);
+        let answer = daemon.post(format!(r#"{{"event":"failed","product":"crm","data":{data}}}"#)).await;
+        assert_eq!(
+            (answer.status, &answer.json()["deliveries"]),
+            (202, &json!(1)),
+            "{data}: {}",
+            answer.text()
+        );
+    }
+    let arrived = receiver.wait_for("/picky", 64).await;
+    assert!(arrived.iter().any(|request| request.text().contains(r#"emoji \ud83d""#)));
+}

@@ -1,9 +1,13 @@
 //! SIGTERM: the daemon ends by itself, in time, and loses nothing.
 
-use crate::support::{Load, Scale, daemon};
+use crate::support::{Client, Load, Scale, daemon, until};
 use postrider_checker::verify::Subscription;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use std::fs;
+use std::process::{Command, Stdio};
 use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn sigterm_under_load_ends_with_success_and_loses_and_repeats_nothing() {
@@ -55,4 +59,64 @@ async fn an_attempt_that_does_not_end_delays_the_end_by_the_grace_at_most() {
     daemon.start().await;
     let report = load.report(Duration::from_secs(30)).await;
     report.verdict(0).unwrap_or_else(|broken| panic!("{broken}"));
+}
+
+/// A daemon whose sink writes to a pipe that nobody reads, stuck in that write.
+async fn stuck() -> (tempfile::TempDir, std::process::Child) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("endpoints")).expect("a folder");
+    let root = "[ingress]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[shutdown]\ngrace = \"1s\"\n";
+    fs::write(at("postrider.toml"), root).expect("written");
+    let endpoint = "events = \"all\"\nproducts = \"all\"\ntimeout = \"1h\"\n[file]\npath = \"-\"\n";
+    fs::write(at("endpoints/pipe.toml"), endpoint).expect("written");
+    let daemon = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .args(["run", "-c"])
+        .arg(at("postrider.toml"))
+        .arg("--ready-file")
+        .arg(at("ready.json"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    until(Duration::from_secs(30), "it is ready", async || at("ready.json").exists()).await;
+    let ready: serde_json::Value =
+        serde_json::from_slice(&fs::read(at("ready.json")).expect("readable")).expect("JSON");
+    let address = |name: &str| ready[name].as_str().expect("an address").parse().expect("an address");
+    // More than a pipe holds.
+    let details = "x".repeat(200_000);
+    let event = format!(
+        r#"{{"event":"sent","product":"crm","data":{{"message_id":"m","status":"s","details":{{"x":"{details}"}}}}}}"#
+    );
+    assert_eq!(Client::new(address("ingress")).post(event).await.expect("an answer").status, 202);
+    let mut admin = Client::new(address("admin"));
+    until(Duration::from_secs(30), "its attempt is under way", async || {
+        let metrics = admin.get("/metrics").await.expect("an answer").text();
+        metrics.contains("postrider_attempts_in_flight{endpoint=\"pipe\"} 1")
+    })
+    .await;
+    (folder, daemon)
+}
+
+#[tokio::test]
+async fn a_write_that_never_ends_keeps_neither_the_first_signal_nor_the_second_from_ending_it() {
+    for signals in [1, 2] {
+        let (_folder, mut daemon) = stuck().await;
+        let pid = Pid::from_raw(i32::try_from(daemon.id()).expect("an id")).expect("an id");
+        for _ in 0..signals {
+            kill_process(pid, Signal::TERM).expect("told");
+        }
+        let start = Instant::now();
+        let ended = loop {
+            match daemon.try_wait().expect("its state") {
+                Some(status) => break Some(status),
+                None if start.elapsed() > Duration::from_secs(10) => break None,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        let _ = daemon.kill();
+        let _ = daemon.wait();
+        assert!(ended.is_some(), "still running 10 s after {signals} signals");
+    }
 }

@@ -56,13 +56,31 @@ impl SinkFactory for HttpSinkFactory {
     }
 }
 
-const SCHEMA: &str = r#"{"type":"object","required":["url","auth"],"properties":{
+const SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"required":["url","auth"],"properties":{
 "url":{"type":"string","format":"uri","description":"Where events are posted."},
-"auth":{"type":"object","required":["basic"],"properties":{"basic":{"type":"object","properties":{
+"auth":{"type":"object","additionalProperties":false,"minProperties":1,"maxProperties":1,"description":"Who is calling.","properties":{
+"basic":{"type":"object","additionalProperties":false,"properties":{
 "credentials":{"type":"string","format":"password","description":"base64 of username:password."},
 "username":{"type":"string"},
-"password":{"type":"string","format":"password"}}}}},
-"headers":{"type":"object","description":"Headers of its own."}}}"#;
+"password":{"type":"string","format":"password"}}},
+"bearer":{"type":"string","format":"password"},
+"header":{"type":"object","additionalProperties":false,"properties":{
+"name":{"type":"string"},
+"value":{"type":"string","format":"password"}}}}},
+"headers":{"type":"object","description":"Headers of its own.","additionalProperties":{"type":"string","format":"password"}},
+"signing":{"type":"object","additionalProperties":false,"description":"Standard Webhooks.","properties":{
+"secrets":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","format":"password","description":"whsec_ and base64."}}}},
+"tls":{"type":"object","additionalProperties":false,"properties":{
+"ca":{"type":"string","format":"password","description":"Certificate authorities in the place of the system's, PEM."},
+"client_cert":{"type":"string","format":"password","description":"Shown to a server that asks, PEM."},
+"client_key":{"type":"string","format":"password","description":"Its private key, PEM."}}},
+"proxy":{"description":"The way there: a proxy that is asked with CONNECT.","anyOf":[{"type":"string","format":"uri"},
+{"type":"object","additionalProperties":false,"required":["url"],"properties":{
+"url":{"type":"string","format":"uri"},
+"auth":{"type":"object","properties":{"basic":{"type":"object","additionalProperties":false,"properties":{
+"credentials":{"type":"string","format":"password"},
+"username":{"type":"string"},
+"password":{"type":"string","format":"password"}}}}}}}]}}}"#;
 
 struct HttpPlan {
     settings: Arc<HttpSettings>,

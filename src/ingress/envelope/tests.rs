@@ -121,6 +121,9 @@ fn nesting_is_taken_up_to_its_limit_and_refused_beyond_it() {
     };
     assert!(read(&deep(61)).is_ok());
     assert!(refused(&deep(62)).2.contains("64"));
+    // The array around events is not a level of theirs.
+    assert!(read(&format!("[{}]", deep(61))).is_ok());
+    assert!(refused(&format!("[{}]", deep(62))).2.contains("64"));
     assert!(refused(&format!("{}{}", "[".repeat(1000), "]".repeat(1000))).2.contains("64"));
 }
 

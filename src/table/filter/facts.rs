@@ -1,6 +1,7 @@
 //! What a filter can look at, converted once for all filters of an event.
 
 use super::compile::environment;
+use super::lenient::readable;
 use cel::objects::{Key, Map};
 use cel::{Context, Value};
 use serde::Deserialize;
@@ -42,7 +43,8 @@ impl Facts {
         account: Option<&str>,
         body: &[u8],
     ) -> Result<Self, serde_json::Error> {
-        let Body { data } = serde_json::from_slice(body)?;
+        let read = serde_json::from_slice(body).or_else(|_| serde_json::from_slice(&readable(body)));
+        let Body { data } = read?;
         Ok(Self::new(event, product, account, data))
     }
 
