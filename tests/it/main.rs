@@ -18,6 +18,8 @@ mod canary;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod csrf;
+#[cfg(test)]
 mod dedup;
 #[cfg(test)]
 mod descriptors;
