@@ -63,6 +63,8 @@ mod retry;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod schemathesis;
+#[cfg(test)]
 mod screens;
 #[cfg(test)]
 mod shutdown;
