@@ -7,8 +7,10 @@
 
 mod backend;
 mod caller;
+mod dead_letter_routes;
 mod dead_letters;
 mod deliveries;
+mod delivery_routes;
 mod door;
 mod endpoint;
 mod endpoints;
@@ -16,11 +18,13 @@ mod explain;
 mod filter;
 mod guard;
 mod login;
+mod object;
 mod openapi;
 mod page;
 mod problem;
 mod query;
 mod routes;
+mod scoped;
 mod serve;
 mod status;
 

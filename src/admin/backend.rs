@@ -47,6 +47,9 @@ pub trait AdminBackend: EndpointBackend {
     /// All series in the text format of Prometheus. Called on a thread that may block.
     fn render_metrics(&self) -> String;
 
+    /// The JSON Schema of an endpoint's file, the tables of this daemon's sinks included.
+    fn endpoint_schema(&self) -> serde_json::Value;
+
     /// Who answers about deliveries and dead letters; none: this daemon keeps no history.
     fn deliveries(&self) -> Option<Arc<dyn DeliveriesBackend>> {
         None

@@ -1,25 +1,18 @@
-//! Deliveries as the API shows them, what is asked about them, and the paths for it.
+//! Deliveries as the API shows them, and what is asked about them.
 
-use super::backend::AdminBackend;
 use super::dead_letters::{DeadLetterPage, Erased, LetterLines, ReplayJob, ReplayRequest};
-use super::filter::{DeliveryFilter, Wanted};
+use super::filter::Wanted;
 use super::problem::Problem;
-use super::query::Query;
 use async_trait::async_trait;
-use axum::Json;
-use axum::extract::{Path, RawQuery, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::convert::Infallible;
-use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// What a delivery is doing, or how it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
     /// It is sent as soon as there is a slot.
@@ -56,7 +49,7 @@ impl DeliveryState {
 }
 
 /// One delivery in a list. Times are RFC 3339, UTC, with milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliverySummary {
     /// `dlv_…`.
     pub id: String,
@@ -101,7 +94,7 @@ pub struct DeliverySummary {
 }
 
 /// One page of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryPage {
     /// What waits first, newest accepted first; then what has ended, newest ended first. May be empty although
     /// more follow: so many were looked at and none was wanted.
@@ -112,7 +105,7 @@ pub struct DeliveryPage {
 }
 
 /// One attempt. What is absent was not done, or not finished.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct AttemptRecord {
     /// 1 for the first since acceptance or replay. Probes of a failing endpoint count nowhere: their number repeats.
@@ -152,7 +145,7 @@ pub struct AttemptRecord {
 }
 
 /// One delivery in full.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryDetail {
     /// What a list says of it.
     pub delivery: DeliverySummary,
@@ -161,13 +154,17 @@ pub struct DeliveryDetail {
     /// The deliveries it was replayed as.
     #[serde(default)]
     pub replayed_as: Vec<String>,
+    /// It is kept as a dead letter: it can be replayed.
+    #[serde(default)]
+    pub dead_letter: bool,
     /// The body, while it is kept: until it is delivered, or its dead letter goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub body: Option<Box<RawValue>>,
 }
 
 /// An event and what became of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct EventDetail {
     /// `evt_…`.
     pub id: String,
@@ -186,11 +183,12 @@ pub struct EventDetail {
     pub deliveries: Vec<DeliverySummary>,
     /// The body, while a delivery of it waits or is a dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub body: Option<Box<RawValue>>,
 }
 
 /// What a retry came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Retried {
     /// The delivery that is tried now: the same one, or of a dead letter the new one.
     pub id: String,
@@ -216,6 +214,26 @@ pub enum DeliveryError {
     /// The store fails.
     #[error("{0}")]
     Failing(String),
+}
+
+impl DeliveryError {
+    /// There is no such delivery, or none that the caller may see.
+    #[must_use]
+    pub fn no_delivery(id: &str) -> Self {
+        Self::NotFound(format!("no delivery {id:?} is known (any more)"))
+    }
+
+    /// Likewise of an event.
+    #[must_use]
+    pub fn no_event(id: &str) -> Self {
+        Self::NotFound(format!("no event {id:?} is known (any more)"))
+    }
+
+    /// Likewise of a replay.
+    #[must_use]
+    pub fn no_replay(id: &str) -> Self {
+        Self::NotFound(format!("no replay {id:?} since the daemon's start"))
+    }
 }
 
 impl IntoResponse for DeliveryError {
@@ -264,6 +282,10 @@ pub trait DeliveriesBackend: Send + Sync + 'static {
     /// What ends from now on, as it ends; ends when the daemon stops.
     fn follow(&self, wanted: Wanted) -> BoxStream<'static, DeliverySummary>;
 
+    /// The account of the endpoint that a delivery goes to, by its id alone: whether the delivery exists is not looked
+    /// at. None: it is for every account, or not known.
+    fn owner(&self, id: &str) -> Option<String>;
+
     /// One delivery in full.
     async fn show(&self, id: &str) -> Answered<DeliveryDetail>;
 
@@ -300,64 +322,4 @@ pub trait DeliveriesBackend: Send + Sync + 'static {
 
     /// Ends one; what it has not replayed stays a dead letter.
     fn cancel_replay(&self, id: &str) -> Answered<ReplayJob>;
-}
-
-pub(super) type Backend = State<Arc<dyn AdminBackend>>;
-
-/// The part of the daemon that answers, if it keeps a history.
-pub(super) fn of(backend: &Arc<dyn AdminBackend>) -> Result<Arc<dyn DeliveriesBackend>, Problem> {
-    backend.deliveries().ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "this daemon keeps no history"))
-}
-
-/// The longest page, and what it is where nothing is said.
-pub(super) const LIMITS: (usize, usize) = (500, 50);
-
-pub(super) async fn list(State(backend): Backend, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let backend = of(&backend)?;
-    let mut query =
-        Query::read(query.as_deref(), &[&DeliveryFilter::DELIVERIES[..], &["limit", "cursor", "follow"]])?;
-    let follow = query.flag("follow")?;
-    let limit = query.limit(LIMITS)?;
-    let cursor = query.take("cursor");
-    let wanted = query.filter()?;
-    if !follow {
-        let page = backend.list(wanted, cursor, limit).await?;
-        return Ok(Json(page).into_response());
-    }
-    let events = backend.follow(wanted).filter_map(async |row| {
-        let event = Event::default().event("delivery").id(row.id.clone());
-        event.json_data(&row).ok().map(Ok::<_, Infallible>)
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
-}
-
-pub(super) async fn show(State(backend): Backend, Path(id): Path<String>) -> Result<Response, Refused> {
-    let backend = of(&backend)?;
-    let detail = backend.show(&id).await?;
-    Ok(Json(detail).into_response())
-}
-
-pub(super) async fn event(State(backend): Backend, Path(id): Path<String>) -> Result<Response, Refused> {
-    let backend = of(&backend)?;
-    let detail = backend.event(&id).await?;
-    Ok(Json(detail).into_response())
-}
-
-pub(super) async fn retry(State(backend): Backend, Path(id): Path<String>) -> Result<Response, Refused> {
-    let backend = of(&backend)?;
-    let retried = backend.retry(&id).await?;
-    Ok((StatusCode::ACCEPTED, Json(retried)).into_response())
-}
-
-/// Erases everything of one message or one account.
-pub(super) async fn erase(State(backend): Backend, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let backend = of(&backend)?;
-    let mut query = Query::read(query.as_deref(), &[&["message_id", "account"]])?;
-    let wanted = query.filter()?;
-    if wanted.message_id.is_some() == wanted.account.is_some() {
-        let detail = "name exactly one of message_id and account: everything about it is erased";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, detail).into());
-    }
-    let erased = backend.erase(wanted).await?;
-    Ok(Json(erased).into_response())
 }

@@ -9,6 +9,21 @@ use utoipa::ToSchema;
 /// The settings of an endpoint: the keys of its file, as JSON.
 pub type Settings = Map<String, Value>;
 
+/// Stands for [`Settings`] in the OpenAPI document, which puts the table of keys in its place.
+pub(super) struct SettingsSchema;
+
+impl utoipa::PartialSchema for SettingsSchema {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::Object::new().into()
+    }
+}
+
+impl ToSchema for SettingsSchema {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Settings".into()
+    }
+}
+
 /// An endpoint in full.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -105,7 +120,7 @@ pub struct UnsavedTest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The settings, as for a PUT.
-    #[schema(value_type = Object)]
+    #[schema(value_type = SettingsSchema)]
     pub settings: Settings,
     /// The event's name; one of the settings' where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,7 +179,9 @@ pub enum EndpointError {
     #[error("the name {0:?} cannot be used: enter another name")]
     NameTaken(String),
     /// The file is not in the version that was expected.
-    #[error("{0} changed on disk after it was read: compare both before you save")]
+    #[error(
+        "{0} is not what you expect: it changed on disk, or is there already. Compare both before you save"
+    )]
     Changed(String, Box<Collision>),
     /// The settings are invalid.
     #[error("the settings are invalid: nothing was changed")]

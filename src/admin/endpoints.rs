@@ -3,8 +3,10 @@
 use super::backend::AdminBackend;
 use super::caller::Caller;
 use super::endpoint::{
-    EndpointDetail, EndpointError, EndpointList, Order, Precondition, Settings, UnsavedTest,
+    EndpointDetail, EndpointError, EndpointList, Order, Precondition, Settings, SettingsSchema, UnsavedTest,
 };
+use super::object::object;
+use super::openapi::Missing;
 use super::problem::Problem;
 use super::status::{EndpointStatus, TestEvent, TestReport};
 use crate::admin::TestError;
@@ -39,15 +41,15 @@ pub(super) fn routes() -> OpenApiRouter<Arc<dyn AdminBackend>> {
         .routes(routes!(test_unsaved))
 }
 
-/// The `{name}` of a path. One that cannot be read is nobody's.
-pub(super) struct Name(String);
+/// The `{name}` or `{id}` of a path. One that cannot be read is nobody's.
+pub(super) struct Identifier(pub(super) String);
 
-impl<S: Sync> FromRequestParts<S> for Name {
+impl<S: Sync> FromRequestParts<S> for Identifier {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let name: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, &state).await;
-        let missing = |_| Problem::new(StatusCode::NOT_FOUND, "no endpoint can be called that");
+        let missing = |_| Problem::new(StatusCode::NOT_FOUND, "nothing can be called that");
         name.map(|Path(name)| Self(name)).map_err(missing)
     }
 }
@@ -96,7 +98,7 @@ impl Filters {
 }
 
 /// The endpoints that the caller may see
-#[utoipa::path(get, path = "/api/v1/endpoints", tag = "endpoints", params(Filters), responses(
+#[utoipa::path(get, path = "/api/v1/endpoints", tag = "endpoints", operation_id = "list_endpoints", params(Filters), responses(
     (status = 200, body = EndpointList),
     (status = 400, body = Problem, content_type = "application/problem+json", description = "a filter that is none"),
 ))]
@@ -132,12 +134,16 @@ async fn list(
 }
 
 /// An endpoint in full: settings without secrets, text, where each value comes from, state and history
-#[utoipa::path(get, path = "/api/v1/endpoints/{name}", tag = "endpoints", params(("name" = String, Path)), responses(
+#[utoipa::path(get, path = "/api/v1/endpoints/{name}", tag = "endpoints", operation_id = "show_endpoint", params(("name" = String, Path)), responses(
     (status = 200, body = EndpointDetail, headers(("etag" = String, description = "the file's version"))),
-    (status = 404, body = Problem, content_type = "application/problem+json", description = "none of this name"),
+    Missing,
     (status = 503, body = Problem, content_type = "application/problem+json", description = "its file cannot be read"),
 ))]
-async fn show(State(backend): Backend, caller: Caller, Name(name): Name) -> Result<Response, Problem> {
+async fn show(
+    State(backend): Backend,
+    caller: Caller,
+    Identifier(name): Identifier,
+) -> Result<Response, Problem> {
     Ok(detail(StatusCode::OK, backend.endpoint(&caller, &name).await?))
 }
 
@@ -146,23 +152,20 @@ async fn show(State(backend): Backend, caller: Caller, Name(name): Name) -> Resu
 /// The body has the keys of the file. Send `If-Match` with the version you have read, or `If-None-Match: *` to
 /// create. A secret sent as `{"fingerprint": …}` stays as it is; a new one is written as text, and kept in a file of
 /// its own. It must be entered again when the URL leads to another host.
-#[utoipa::path(put, path = "/api/v1/endpoints/{name}", tag = "endpoints",
+#[utoipa::path(put, path = "/api/v1/endpoints/{name}", tag = "endpoints", operation_id = "put_endpoint",
     params(
         ("name" = String, Path),
-        ("if-match" = Option<String>, Header, description = "the version to change, or *"),
-        ("if-none-match" = Option<String>, Header, description = "* to create"),
+        ("if-match" = Option<String>, Header, description = "the version to change, or *", example = "*"),
+        ("if-none-match" = Option<String>, Header, description = "* to create: sent in place of if-match"),
     ),
-    request_body(content = Object, description = "the settings"),
+    request_body(content = SettingsSchema, description = "the settings"),
     responses(
         (status = 200, body = EndpointDetail, headers(("etag" = String))),
         (status = 201, body = EndpointDetail, headers(("etag" = String), ("location" = String))),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "not JSON"),
-        (status = 403, body = Problem, content_type = "application/problem+json", description = "from another site"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "none of this name"),
+        Missing,
         (status = 409, body = Problem, content_type = "application/problem+json", description = "the folder cannot be written: the TOML to put there; or the name is taken"),
         (status = 412, body = Problem, content_type = "application/problem+json", description = "somebody else changed it: both sides"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "too large"),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "not application/json"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "invalid settings, one by one"),
         (status = 428, body = Problem, content_type = "application/problem+json", description = "neither If-Match nor If-None-Match"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "written, but not in force"),
@@ -170,7 +173,7 @@ async fn show(State(backend): Backend, caller: Caller, Name(name): Name) -> Resu
 async fn put(
     State(backend): Backend,
     caller: Caller,
-    Name(name): Name,
+    Identifier(name): Identifier,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -185,23 +188,21 @@ async fn put(
 }
 
 /// Removes an endpoint: its file is deleted, and what waits for it is dead at once
-#[utoipa::path(delete, path = "/api/v1/endpoints/{name}", tag = "endpoints",
-    params(("name" = String, Path), ("if-match" = Option<String>, Header, description = "the version to remove, or *")),
+#[utoipa::path(delete, path = "/api/v1/endpoints/{name}", tag = "endpoints", operation_id = "remove_endpoint",
+    params(("name" = String, Path), ("if-match" = Option<String>, Header, description = "the version to remove, or *", example = "*")),
     responses(
         (status = 204),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "a precondition that is none"),
-        (status = 403, body = Problem, content_type = "application/problem+json", description = "from another site"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "none of this name"),
+        Missing,
         (status = 409, body = Problem, content_type = "application/problem+json", description = "the folder cannot be written"),
         (status = 412, body = Problem, content_type = "application/problem+json", description = "somebody else changed it"),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "a body that is not application/json"),
         (status = 428, body = Problem, content_type = "application/problem+json", description = "If-Match is missing"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "deleted, but still in force"),
     ))]
 async fn delete(
     State(backend): Backend,
     caller: Caller,
-    Name(name): Name,
+    Identifier(name): Identifier,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     backend.delete_endpoint(&caller, &name, required(&headers)?).await?;
@@ -212,22 +213,20 @@ macro_rules! order {
     ($name:ident, $path:literal, $order:expr, $doc:literal) => {
         #[doc = $doc]
         #[utoipa::path(post, path = $path, tag = "endpoints",
-            params(("name" = String, Path), ("if-match" = Option<String>, Header, description = "the version to change, or *")),
+            params(("name" = String, Path), ("if-match" = Option<String>, Header, description = "the version to change, or *", example = "*")),
             responses(
                 (status = 200, body = EndpointDetail, headers(("etag" = String))),
                 (status = 400, body = Problem, content_type = "application/problem+json", description = "a precondition that is none"),
-                (status = 403, body = Problem, content_type = "application/problem+json", description = "from another site"),
-                (status = 404, body = Problem, content_type = "application/problem+json", description = "none of this name"),
+                Missing,
                 (status = 409, body = Problem, content_type = "application/problem+json", description = "the folder cannot be written: the TOML to put there"),
                 (status = 412, body = Problem, content_type = "application/problem+json", description = "somebody else changed it"),
-                (status = 415, body = Problem, content_type = "application/problem+json", description = "a body that is not application/json"),
                 (status = 422, body = Problem, content_type = "application/problem+json", description = "its settings do not allow it"),
                 (status = 503, body = Problem, content_type = "application/problem+json", description = "written, but not in force"),
             ))]
         async fn $name(
             State(backend): Backend,
             caller: Caller,
-            Name(name): Name,
+            Identifier(name): Identifier,
             headers: HeaderMap,
         ) -> Result<Response, Problem> {
             let endpoint = backend.order(&caller, &name, $order, expected(&headers)?).await?;
@@ -246,21 +245,18 @@ order!(
 );
 
 /// Makes one attempt with a test event; it works in every state and is counted nowhere
-#[utoipa::path(post, path = "/api/v1/endpoints/{name}/test", tag = "endpoints", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/endpoints/{name}/test", tag = "endpoints", operation_id = "test_endpoint", params(("name" = String, Path)),
     request_body = Option<TestEvent>,
     responses(
         (status = 200, body = TestReport, description = "what became of it; a failed attempt too"),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "not JSON"),
-        (status = 403, body = Problem, content_type = "application/problem+json", description = "from another site"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "none of this name"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "too large"),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "not application/json"),
+        Missing,
         (status = 422, body = Problem, content_type = "application/problem+json", description = "no test event, or no sink yet"),
     ))]
 async fn test(
     State(backend): Backend,
     caller: Caller,
-    Name(name): Name,
+    Identifier(name): Identifier,
     body: Bytes,
 ) -> Result<Json<TestReport>, Problem> {
     let event = if body.is_empty() {
@@ -279,10 +275,7 @@ async fn test(
 #[utoipa::path(post, path = "/api/v1/test", tag = "endpoints", request_body = UnsavedTest, responses(
     (status = 200, body = TestReport, description = "what became of it; a failed attempt too"),
     (status = 400, body = Problem, content_type = "application/problem+json", description = "not JSON"),
-    (status = 403, body = Problem, content_type = "application/problem+json", description = "from another site"),
-    (status = 404, body = Problem, content_type = "application/problem+json", description = "none of this name"),
-    (status = 413, body = Problem, content_type = "application/problem+json", description = "too large"),
-    (status = 415, body = Problem, content_type = "application/problem+json", description = "not application/json"),
+    Missing,
     (status = 422, body = Problem, content_type = "application/problem+json", description = "invalid settings, one by one"),
     (status = 503, body = Problem, content_type = "application/problem+json", description = "a file cannot be read"),
 ))]
@@ -306,7 +299,9 @@ fn detail(status: StatusCode, endpoint: EndpointDetail) -> Response {
 
 /// Reads JSON. What is no JSON is 400; what is another thing than `what` is 422.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let read = object(&mut reader).and_then(|read| reader.end().map(|()| read));
+    read.map_err(|error| {
         let status = match error.classify() {
             serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::BAD_REQUEST,

@@ -114,9 +114,6 @@ fn known(what: &str, name: &str, names: &[Arc<str>]) -> Result<(), String> {
 #[utoipa::path(post, path = "/api/v1/explain", tag = "daemon", request_body = ExplainEvent, responses(
     (status = 200, body = Explanation),
     (status = 400, body = Problem, content_type = "application/problem+json", description = "not JSON"),
-    (status = 403, body = Problem, content_type = "application/problem+json", description = "from another site"),
-    (status = 413, body = Problem, content_type = "application/problem+json", description = "too large"),
-    (status = 415, body = Problem, content_type = "application/problem+json", description = "not application/json"),
     (status = 422, body = Problem, content_type = "application/problem+json", description = "no event of the catalogue"),
     (status = 500, body = Problem, content_type = "application/problem+json", description = "it could not be explained"),
 ))]

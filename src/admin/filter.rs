@@ -5,6 +5,11 @@ use crate::config::parse_duration;
 use crate::spool::DeadReason;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{
+    AdditionalProperties, AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Which deliveries are meant; what is absent does not matter. The members of a query, and of a replay's `filter`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +158,53 @@ impl DeliveryFilter {
     }
 }
 
+/// A member as the document describes it.
+pub(super) fn member(name: &str) -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let time = |what: &str| {
+        let ago = text().pattern(Some("^[0-9]{1,9}(ms|s|m|h|d|w)$")).examples(["1h"]);
+        let at = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        AnyOfBuilder::new().item(ago).item(at).description(Some(what)).into()
+    };
+    let text = match name {
+        "endpoint" => text().description(Some("The endpoint's name.")),
+        "state" => text()
+            .description(Some("What it is doing, or how it ended."))
+            .enum_values(Some(DeliveryState::ALL.map(DeliveryState::as_str))),
+        "reason" => text()
+            .description(Some("Why it is dead."))
+            .enum_values(Some(DeadReason::ALL.map(DeadReason::as_str))),
+        "event" => text().description(Some("The event's name.")),
+        "product" => text().description(Some("The product it came from.")),
+        "code" => text()
+            .description(Some("The status code of the last attempt: `503` or `5xx`."))
+            .pattern(Some("^([1-9][0-9]{2}|[1-9]xx)$")),
+        "message_id" => text().description(Some("The message it is about.")),
+        "account" => text().description(Some("The customer it belongs to.")),
+        "since" => {
+            return time("Ended (of one that waits: accepted) at this time or later, or so long ago.");
+        }
+        "until" => return time("And before this time."),
+        _ => text(),
+    };
+    text.into()
+}
+
+impl PartialSchema for DeliveryFilter {
+    fn schema() -> RefOr<Schema> {
+        let filter = ObjectBuilder::new()
+            .description(Some("Which dead letters; what is absent does not matter."))
+            .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+        let filter = Self::DEAD_LETTERS.into_iter().fold(filter, |filter, name| {
+            let null = ObjectBuilder::new().schema_type(Type::Null);
+            filter.property(name, AnyOfBuilder::new().item(member(name)).item(null))
+        });
+        RefOr::T(filter.into())
+    }
+}
+
+impl ToSchema for DeliveryFilter {}
+
 fn unknown(what: &str, word: &str, allowed: &[&str]) -> String {
     format!("unknown {what} {word:?}; allowed: {}", allowed.join(", "))
 }
@@ -172,7 +224,8 @@ fn time(name: &str, text: &str, now_ms: u64) -> Result<u64, String> {
         return Ok(now_ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)));
     }
     let time: Option<jiff::Timestamp> = text.parse().ok();
-    time.and_then(|time| u64::try_from(time.as_millisecond()).ok())
+    // Before 1970 there was nothing.
+    time.map(|time| u64::try_from(time.as_millisecond()).unwrap_or(0))
         .ok_or_else(|| format!("{name} {text:?} is neither a time like 2026-11-23T05:00:00Z nor like 1h"))
 }
 

@@ -21,10 +21,10 @@ const MAX_BODY: usize = 256 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Paths that tell nobody anything.
-const HEALTH: [&str; 2] = ["/-/healthy", "/-/ready"];
+pub(super) const HEALTH: [&str; 2] = ["/-/healthy", "/-/ready"];
 
 /// Where a login of an account may go: these routes look at who asks. Anything else is for operators.
-const SCOPED: [&str; 10] = [
+const SCOPED: [&str; 13] = [
     "/new",
     "/endpoints",
     "/deliveries",
@@ -33,6 +33,9 @@ const SCOPED: [&str; 10] = [
     "/api/v1/test",
     "/api/v1/status",
     "/api/v1/explain",
+    "/api/v1/events",
+    "/api/v1/deliveries",
+    "/api/v1/dead-letters",
     "/api/v1/openapi.json",
     "/logout",
 ];

@@ -1,8 +1,16 @@
-use super::filter::{DeliveryFilter, Wanted};
+//! The members of a request's query: as they are read, and as the document describes them.
+
+use super::caller::Caller;
+use super::delivery_routes::LIMITS;
+use super::filter::{DeliveryFilter, Wanted, member};
 use super::problem::Problem;
+use super::scoped::narrowed;
 use crate::clock::{SystemClock, unix_ms};
 use http::StatusCode;
 use std::collections::BTreeMap;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 /// The members of a request's query, each at most once, none that is not known.
 pub(super) struct Query(BTreeMap<String, String>);
@@ -22,6 +30,10 @@ impl Query {
             }
         }
         Ok(Self(members))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
@@ -44,16 +56,70 @@ impl Query {
         number.ok_or_else(|| bad(format!("limit is a whole number from 1 to {most}, not {text:?}")))
     }
 
-    /// What is left: which deliveries are meant.
-    pub(super) fn filter(&mut self) -> Result<Wanted, Problem> {
+    /// What is left: which deliveries are meant, and never more than the caller may see.
+    pub(super) fn filter(&mut self, caller: &Caller) -> Result<Wanted, Problem> {
         let mut filter = DeliveryFilter::default();
         for (name, value) in std::mem::take(&mut self.0) {
             filter.set(&name, value);
         }
-        filter.understand(unix_ms(&SystemClock)).map_err(bad)
+        narrowed(caller, filter).understand(unix_ms(&SystemClock)).map_err(bad)
     }
 }
 
 fn bad(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
+}
+
+/// Types that stand for queries in the document: which members each has.
+macro_rules! queries {
+    ($($name:ident: $members:expr;)*) => { $(
+        pub(super) struct $name;
+
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                $members.iter().map(|name| parameter(name)).collect()
+            }
+        }
+    )* };
+}
+
+queries! {
+    DeliveryQuery: [&DeliveryFilter::DELIVERIES[..], &["limit", "cursor", "follow"]].concat();
+    LetterQuery: [&DeliveryFilter::DEAD_LETTERS[..], &["limit", "letters"]].concat();
+    ExportQuery: DeliveryFilter::DEAD_LETTERS;
+    DeletionQuery: [&DeliveryFilter::DEAD_LETTERS[..], &["all"]].concat();
+    ErasureQuery: ErasureQuery::MEMBERS;
+}
+
+impl ErasureQuery {
+    pub(super) const MEMBERS: [&str; 2] = ["message_id", "account"];
+}
+
+fn parameter(name: &str) -> Parameter {
+    let (name, schema): (&str, Schema) = match name {
+        "limit" => {
+            let count = ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .minimum(Some(1))
+                .maximum(Some(LIMITS.0))
+                .default(Some(LIMITS.1.into()))
+                .description(Some("At most so many."));
+            (name, count.into())
+        }
+        "cursor" => (name, cursor("^(w[0-9a-f]{1,16}\\.[0-9a-f]{1,8}|e[0-9a-f]{1,16}\\.[0-9a-f]{1,16})$")),
+        "letters" => ("cursor", cursor("^d[0-9a-f]{1,16}$")),
+        "follow" => (name, flag("What ends from now on, as it ends, as server-sent events.")),
+        "all" => (name, flag("All of them: said where no filter is.")),
+        name => (name, member(name)),
+    };
+    ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).schema(Some(schema)).build()
+}
+
+fn cursor(pattern: &str) -> Schema {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+    text.description(Some("Where to go on: the `cursor` of the page before.")).into()
+}
+
+fn flag(what: &str) -> Schema {
+    ObjectBuilder::new().schema_type(Type::Boolean).description(Some(what)).into()
 }

@@ -5,14 +5,14 @@ use super::endpoints;
 use super::explain;
 use super::guard::guard;
 use super::login::{login, logout};
-use super::openapi;
+use super::openapi::{self, Document};
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::status::{ConfigStatus, Health, ReloadReport, SpoolStatus, Status};
-use super::{dead_letters, deliveries};
+use super::{dead_letter_routes, delivery_routes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::{Extension, Json, Router, middleware};
 use http::{StatusCode, header};
 use std::net::SocketAddr;
@@ -33,13 +33,15 @@ pub(super) fn documented() -> OpenApiRouter<Arc<dyn AdminBackend>> {
         .routes(routes!(openapi::openapi))
         .routes(routes!(explain::explain))
         .merge(endpoints::routes())
+        .merge(delivery_routes::routes())
+        .merge(dead_letter_routes::routes())
 }
 
 pub(super) fn router(backend: Arc<dyn AdminBackend>, listen: SocketAddr, page: Option<Page>) -> Router {
     let door = Arc::new(Door::new(Arc::clone(&backend), listen));
     let (routes, document) = documented().split_for_parts();
+    let document = Document::new(&document, &backend.endpoint_schema());
     routes
-        .merge(history())
         .route("/login", post(login))
         .route("/logout", post(logout))
         .fallback(nothing)
@@ -49,20 +51,6 @@ pub(super) fn router(backend: Arc<dyn AdminBackend>, listen: SocketAddr, page: O
         .layer(Extension(Arc::new(document)))
         .layer(Extension(Arc::clone(&door)))
         .layer(middleware::from_fn_with_state(door, guard))
-}
-
-/// What became of events: deliveries, dead letters and their replays.
-fn history() -> Router<Arc<dyn AdminBackend>> {
-    Router::new()
-        .route("/api/v1/events/{id}", get(deliveries::event))
-        .route("/api/v1/deliveries", get(deliveries::list).delete(deliveries::erase))
-        .route("/api/v1/deliveries/{id}", get(deliveries::show))
-        .route("/api/v1/deliveries/{id}/retry", post(deliveries::retry))
-        .route("/api/v1/dead-letters", get(dead_letters::list).delete(dead_letters::delete))
-        .route("/api/v1/dead-letters/export", get(dead_letters::export))
-        .route("/api/v1/dead-letters/replays", get(dead_letters::replays).post(dead_letters::start))
-        .route("/api/v1/dead-letters/replays/{id}", get(dead_letters::replay).delete(dead_letters::cancel))
-        .route("/api/v1/dead-letters/{id}", get(deliveries::show).delete(dead_letters::delete_one))
 }
 
 /// All series in the text format of Prometheus
@@ -105,8 +93,6 @@ async fn ready(State(backend): Backend) -> Response {
 /// Reads the files again and puts in force what of them is valid
 #[utoipa::path(post, path = "/-/reload", tag = "daemon", responses(
     (status = 200, body = ReloadReport),
-    (status = 403, body = Problem, content_type = "application/problem+json", description = "from another site"),
-    (status = 415, body = Problem, content_type = "application/problem+json", description = "a body that is not application/json"),
     (status = 422, body = ReloadReport, description = "something is rejected"),
 ))]
 async fn reload(State(backend): Backend) -> Response {

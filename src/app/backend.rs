@@ -9,7 +9,7 @@ use crate::admin::{
     TestReport,
 };
 use crate::clock::{Clock, unix_ms};
-use crate::config::{AdminConfig, DaemonConfig};
+use crate::config::{self, AdminConfig, DaemonConfig, FileKind};
 use crate::delivery::Condition;
 use crate::ids::Identity;
 use crate::metrics::Metrics;
@@ -108,6 +108,10 @@ impl AdminBackend for Backend {
 
     fn explain(&self, event: &ExplainEvent) -> Result<Explanation, String> {
         Explanation::of(&self.router.table(), event)
+    }
+
+    fn endpoint_schema(&self) -> serde_json::Value {
+        config::schema(FileKind::Endpoint, self.store.loader.sinks())
     }
 
     fn render_metrics(&self) -> String {

@@ -50,12 +50,8 @@ fn bad_cursor() -> DeliveryError {
     DeliveryError::Invalid("this cursor is none that was handed out here; start without one".to_owned())
 }
 
-fn no_delivery(id: &str) -> DeliveryError {
-    DeliveryError::NotFound(format!("no delivery {id:?} is known (any more)"))
-}
-
 fn id_of(text: &str) -> Answered<DeliveryId> {
-    text.parse().map_err(|_| no_delivery(text))
+    text.parse().map_err(|_| DeliveryError::no_delivery(text))
 }
 
 impl Deliveries {
@@ -108,7 +104,7 @@ impl Deliveries {
             }
             Some(Outcome::Full) => Err(DeliveryError::Busy("as much as is allowed waits already".to_owned())),
             Some(Outcome::Damaged) => Err(DeliveryError::Conflict("its stored event is damaged".to_owned())),
-            Some(Outcome::Gone) | None => Err(no_delivery(&id.to_string())),
+            Some(Outcome::Gone) | None => Err(DeliveryError::no_delivery(&id.to_string())),
         }
     }
 }
@@ -155,16 +151,26 @@ impl DeliveriesBackend for Deliveries {
         batches.flatten().boxed()
     }
 
+    fn owner(&self, id: &str) -> Option<String> {
+        let DeliveryId(uid, _) = id.parse().ok()?;
+        self.spool.identity(uid)?.account.as_deref().map(str::to_owned)
+    }
+
     async fn show(&self, id: &str) -> Answered<DeliveryDetail> {
         let DeliveryId(uid, seq) = id_of(id)?;
-        let file = self.history.delivery(uid, seq).await.map_err(failing)?.ok_or_else(|| no_delivery(id))?;
+        let file = self
+            .history
+            .delivery(uid, seq)
+            .await
+            .map_err(failing)?
+            .ok_or_else(|| DeliveryError::no_delivery(id))?;
         let mut views = self.views();
         views.look(&self.router, [uid]).await;
-        views.detail(&file).ok_or_else(|| no_delivery(id))
+        views.detail(&file).ok_or_else(|| DeliveryError::no_delivery(id))
     }
 
     async fn event(&self, id: &str) -> Answered<EventDetail> {
-        let unknown = || DeliveryError::NotFound(format!("no event {id:?} is known (any more)"));
+        let unknown = || DeliveryError::no_event(id);
         let event: EventId = id.parse().map_err(|_| unknown())?;
         let file = self.history.event(event).await.map_err(failing)?.ok_or_else(unknown)?;
         let mut views = self.views();
@@ -174,7 +180,12 @@ impl DeliveriesBackend for Deliveries {
 
     async fn retry(&self, id: &str) -> Answered<Retried> {
         let found @ DeliveryId(uid, seq) = id_of(id)?;
-        let file = self.history.delivery(uid, seq).await.map_err(failing)?.ok_or_else(|| no_delivery(id))?;
+        let file = self
+            .history
+            .delivery(uid, seq)
+            .await
+            .map_err(failing)?
+            .ok_or_else(|| DeliveryError::no_delivery(id))?;
         if file.letter.is_some() {
             return self.replay_one(found).await;
         }

@@ -20,6 +20,8 @@ use tokio_util::task::TaskTracker;
 
 /// Jobs that go on at once,
 const LIVE: usize = 8;
+/// of them at most so many of one account: the others are left room.
+const LIVE_OF_ACCOUNT: usize = 2;
 /// and jobs that are remembered.
 const REMEMBERED: usize = 100;
 /// Letters read at once.
@@ -93,9 +95,12 @@ impl Replays {
         };
         {
             let mut jobs = self.lock();
-            if jobs.iter().filter(|job| job.seen.state.is_live()).count() >= LIVE {
-                let text = format!("{LIVE} replays go on already: wait for one, or cancel it");
-                return Err(DeliveryError::Busy(text));
+            let live = || jobs.iter().filter(|job| job.seen.state.is_live());
+            let owner = &seen.filter.owner;
+            let own = live().filter(|job| job.seen.filter.owner == *owner).count();
+            if live().count() >= LIVE || (owner.is_some() && own >= LIVE_OF_ACCOUNT) {
+                let text = "as many replays as are allowed go on already: wait for one, or cancel it";
+                return Err(DeliveryError::Busy(text.to_owned()));
             }
             jobs.push_front(Job { seen, cancel: cancel.clone() });
             while jobs.len() > REMEMBERED {
@@ -119,8 +124,7 @@ impl Replays {
     pub(super) fn job(&self, id: &str) -> Answered<ReplayJob> {
         let jobs = self.lock();
         let job = jobs.iter().find(|job| job.seen.id == id);
-        job.map(|job| job.seen.clone())
-            .ok_or_else(|| DeliveryError::NotFound(format!("no replay {id:?} since the daemon's start")))
+        job.map(|job| job.seen.clone()).ok_or_else(|| DeliveryError::no_replay(id))
     }
 
     pub(super) fn cancel(&self, id: &str) -> Answered<ReplayJob> {

@@ -23,6 +23,9 @@ pub(super) async fn trial(
     let name = &spec.identity.name;
     let sink = spec.sink.as_ref().ok_or_else(|| format!("{name} names no sink yet"))?;
     let (word, product) = chosen(&router.table().catalogue, spec, event)?;
+    if event.data.as_ref().is_some_and(|data| !data.get().trim_start().starts_with('{')) {
+        return Err("data is an object, as in a real event".to_owned());
+    }
     let host = router.host(name, &spec.delivery);
     let built = sink.plan.build(&host).await.map_err(|error| error.to_string())?;
     let mut delivery = event.delivery(&word, &product, spec.identity.account.clone(), clock);

@@ -193,6 +193,7 @@ impl Views {
                 .map(|to| DeliveryId(file.endpoint, to).to_string())
                 .into_iter()
                 .collect(),
+            dead_letter: file.letter.is_some(),
             body: file.event.as_ref().and_then(|event| raw(&event.body)),
         })
     }

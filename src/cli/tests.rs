@@ -98,6 +98,10 @@ impl AdminBackend for Fake {
         crate::admin::Explanation::of(&crate::table::Table::default(), event)
     }
 
+    fn endpoint_schema(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
     fn render_metrics(&self) -> String {
         String::new()
     }

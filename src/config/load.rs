@@ -74,6 +74,12 @@ impl Loader {
         Self { root: root.to_path_buf(), base, sinks, secrets }
     }
 
+    /// What reads the tables of endpoints.
+    #[must_use]
+    pub const fn sinks(&self) -> &Sinks {
+        &self.sinks
+    }
+
     /// The daemon's file, as it was named.
     #[must_use]
     pub fn root(&self) -> &Path {

@@ -229,9 +229,7 @@ async fn a_customer_finds_nothing_of_anybody_else_and_reaches_no_file_of_the_mac
             assert_eq!(problem["detail"], format!("no endpoint is called {name:?}"), "call {call}");
         }
     }
-    for path in ["/metrics", "/api/v1/deliveries", "/api/v1/dead-letters", "/api/v1/events/evt_1"] {
-        assert_eq!(acme.get(path).await.0, 403, "{path}");
-    }
+    assert_eq!(acme.get("/metrics").await.0, 403);
     assert_eq!(acme.post("/-/reload", &Value::Null).await.0, 403);
 
     let with = |pointer: &str, value: Value| {

@@ -102,7 +102,10 @@ async fn dead_letters_are_exported_deleted_and_erased() {
     let gone = daemon.admin(Method::DELETE, "/api/v1/dead-letters?message_id=a", "").await;
     assert_eq!(gone.json()["deleted"], 1);
     let b = letters.iter().find(|letter| letter["message_id"] == "b").unwrap()["id"].as_str().unwrap();
+    let one = format!("/api/v1/dead-letters/{b}");
+    assert_eq!(daemon.admin(Method::GET, &one, "").await.json()["dead_letter"], true);
     assert_eq!(daemon.command(&["dead-letters", "delete", b]).0, 0);
+    assert_eq!(daemon.admin(Method::GET, &one, "").await.status, 404, "it is history, and no dead letter");
     assert_eq!(daemon.command(&["dead-letters", "delete", b]).0, 6);
     assert_eq!(daemon.command(&["deliveries", "show", "dlv_0"]).0, 6);
     let erased = daemon.admin(Method::DELETE, "/api/v1/deliveries?account=c-inc", "").await.json();

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod abuse;
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod backlog;
@@ -15,6 +17,8 @@ mod bad_input;
 mod canary;
 #[cfg(test)]
 mod commands;
+#[cfg(test)]
+mod csrf;
 #[cfg(test)]
 mod dedup;
 #[cfg(test)]
@@ -60,6 +64,8 @@ mod reload;
 mod retry;
 #[cfg(test)]
 mod routing;
+#[cfg(test)]
+mod schemathesis;
 #[cfg(test)]
 mod screens;
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod receiver;
 mod scale;
 mod tls;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Answer, Client};
 pub(crate) use daemon::{Daemon, daemon};
 pub(crate) use files::{EndpointFile, Way};
 pub(crate) use load::Load;

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { hostile } from "./hostile.mjs";
+import { hostile, hostileNames } from "./hostile.mjs";
 import { byKeyboard } from "./keys.mjs";
 import { logins, readOnly } from "./others.mjs";
 import { accessible, browser, daemon, receiver, until } from "./support.mjs";
@@ -292,7 +292,8 @@ try {
   });
 
   await step("the whole way by keyboard alone", () => byKeyboard({ site, server, page, until }));
-  await step("scripts in what comes from outside stay text, on every screen", () => hostile({ site, server, page, until }));
+  await step("scripts in what comes from outside stay text, on every screen", () => hostile({ site, server, page }));
+  await step("nor do names of events, products, accounts and logins run", () => hostileNames({ server, wrong }));
   await step("who signs in for an account sees, exports and deletes only what is its own", () => logins({ config, server, screen, wrong }));
   await step("a folder that cannot be written: the TOML is there to copy", () => readOnly({ config, server, screen, wrong }));
 

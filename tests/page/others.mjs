@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { browser, daemon, until } from "./support.mjs";
 
-const endpoint = (url, account) => `events = "all"
+export const endpoint = (url, account) => `events = "all"
 products = "all"
-${account ? `account = "${account}"` : ""}
+${account ? `account = ${JSON.stringify(account)}` : ""}
 [http]
 url = "${url}"
 auth = { basic = { username = "ops", password = "not shown" } }

@@ -37,7 +37,8 @@ export async function receiver() {
     request.on("end", () => {
       path.requests.push({ headers: request.headers, body: Buffer.concat(parts).toString() });
       const known = !path.basic || request.headers.authorization === `Basic ${Buffer.from(path.basic).toString("base64")}`;
-      response.writeHead(known ? path.status : 401, known ? path.headers : { "www-authenticate": 'Basic realm="acme"' });
+      if (known) response.writeHead(path.status, path.reason, path.headers);
+      else response.writeHead(401, { "www-authenticate": 'Basic realm="acme"' });
       response.end(known ? path.body : "who are you?");
     });
   });
@@ -81,6 +82,12 @@ export async function daemon(config, files, { uid, login } = {}) {
       this.posted += events.length;
       return answer.json();
     },
+    /** Events that may be refused. */
+    offer: async (events, headers) => {
+      const answer = await fetch(`http://${at.ingress}/v1/events`, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(events) });
+      await answer.arrayBuffer();
+    },
+    letters: async () => (await (await fetch(`http://${at.admin}/api/v1/dead-letters?endpoint=hostile&limit=100`)).json()).dead_letters,
     status: async (name) => (await (await fetch(`http://${at.admin}/api/v1/status`, login ? { headers: { authorization: `Basic ${Buffer.from(login).toString("base64")}` } } : {})).json()).endpoints.find((endpoint) => endpoint.name === name),
     async resume(name) {
       const answer = await fetch(`http://${at.admin}/api/v1/endpoints/${name}/resume`, { method: "POST", headers: { "content-type": "application/json" } });

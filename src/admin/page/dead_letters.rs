@@ -125,10 +125,10 @@ impl DeadLetters<'_> {
 
     fn how_many(&self) -> String {
         let filtered = self.wanted.filter() != DeliveryFilter::default();
-        if filtered {
-            "all dead letters that match".to_owned()
-        } else {
-            format!("all {}", parts::counted(self.total, "dead letter", "dead letters"))
+        match self.total {
+            _ if filtered => "all dead letters that match".to_owned(),
+            1 => "the one dead letter".to_owned(),
+            total => format!("all {}", parts::counted(total, "dead letter", "dead letters")),
         }
     }
 

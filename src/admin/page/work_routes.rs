@@ -7,7 +7,8 @@ use super::parts::segment;
 use super::routes::missing;
 use super::{Page, Screen, go};
 use crate::admin::caller::Caller;
-use crate::admin::dead_letters::letters_file;
+use crate::admin::dead_letter_routes::letters_file;
+use crate::admin::scoped::{self, narrowed};
 use crate::admin::{
     DeliveriesBackend, DeliveryDetail, DeliveryError, DeliveryFilter, ReplayJob, ReplayRequest, Status,
     Wanted,
@@ -28,34 +29,20 @@ fn understood(page: &Page, caller: &Caller, filter: DeliveryFilter) -> Result<Wa
     narrowed(caller, filter).understand(page.facts.now_ms())
 }
 
-fn narrowed(caller: &Caller, filter: DeliveryFilter) -> DeliveryFilter {
-    let own = caller.scope.account().map(ToString::to_string);
-    DeliveryFilter { account: own.clone().or(filter.account), owner: own, ..filter }
-}
-
 fn names(status: &Status) -> Vec<String> {
     status.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect()
 }
 
 /// A delivery, if the caller may see it: of others not even the existence is told.
 async fn seen(
-    page: &Page,
     backend: &Arc<dyn DeliveriesBackend>,
     caller: &Caller,
     id: &str,
 ) -> Result<DeliveryDetail, DeliveryError> {
-    let unknown = || DeliveryError::NotFound("It is not kept any more.".to_owned());
-    let detail = backend.show(id).await.map_err(|error| match error {
-        DeliveryError::NotFound(_) => unknown(),
+    scoped::delivery(&**backend, caller, id).await.map_err(|error| match error {
+        DeliveryError::NotFound(_) => DeliveryError::NotFound("It is not kept any more.".to_owned()),
         other => other,
-    })?;
-    if caller.scope.account().is_none() {
-        return Ok(detail);
-    }
-    // The event must be the account's, and the endpoint too: another one's may be for every account.
-    let own = caller.sees(detail.delivery.account.as_deref())
-        && names(&page.status(caller).await).contains(&detail.delivery.endpoint);
-    if own { Ok(detail) } else { Err(unknown()) }
+    })
 }
 
 pub(super) async fn deliveries(
@@ -85,7 +72,7 @@ async fn draw_deliveries(
     let opened = if wanted.open.is_empty() {
         None
     } else {
-        Some(seen(page, backend, caller, &wanted.open).await.map_err(|error| error.to_string()))
+        Some(seen(backend, caller, &wanted.open).await.map_err(|error| error.to_string()))
     };
     let (events, products) = page.facts.catalogue();
     let body = Deliveries {
@@ -107,7 +94,7 @@ pub(super) async fn retry(State(page): State<Page>, caller: Caller, Path(id): Pa
     let Some(backend) = page.admin.deliveries() else {
         return missing(&page.status(&caller).await, &caller, Tab::Deliveries);
     };
-    let retried = match seen(&page, &backend, &caller, &id).await {
+    let retried = match seen(&backend, &caller, &id).await {
         Ok(_) => backend.retry(&id).await,
         Err(error) => Err(error),
     };
@@ -188,12 +175,8 @@ pub(super) async fn export(
 
 /// The replays worth showing to the caller.
 fn jobs(caller: &Caller, backend: &Arc<dyn DeliveriesBackend>) -> Vec<ReplayJob> {
-    let own = |job: &ReplayJob| match caller.scope.account() {
-        None => true,
-        Some(account) => job.filter.owner.as_deref() == Some(account),
-    };
-    let mut jobs = backend.replays();
-    jobs.retain(|job| !job.dry_run && own(job));
+    let mut jobs = scoped::replays(&**backend, caller);
+    jobs.retain(|job| !job.dry_run);
     let mut ended = 0;
     jobs.retain(|job| {
         ended += usize::from(!job.state.is_live());
@@ -219,8 +202,8 @@ pub(super) async fn act(State(page): State<Page>, caller: Caller, body: Bytes) -
             Ok(understood) => backend.delete_letters(understood).await.map(|_| "deleted"),
             Err(reason) => Err(DeliveryError::Invalid(reason)),
         },
-        "selected" => each(&page, &backend, &caller, &asked.ids, true).await.map(|()| "queued"),
-        "delete-selected" => each(&page, &backend, &caller, &asked.ids, false).await.map(|()| "deleted"),
+        "selected" => each(&backend, &caller, &asked.ids, true).await.map(|()| "queued"),
+        "delete-selected" => each(&backend, &caller, &asked.ids, false).await.map(|()| "deleted"),
         _ => Err(DeliveryError::Invalid("Choose what to do with them".to_owned())),
     };
     match done {
@@ -230,7 +213,6 @@ pub(super) async fn act(State(page): State<Page>, caller: Caller, body: Bytes) -
 }
 
 async fn each(
-    page: &Page,
     backend: &Arc<dyn DeliveriesBackend>,
     caller: &Caller,
     ids: &[String],
@@ -240,7 +222,7 @@ async fn each(
         return Err(DeliveryError::Invalid("Select at least one dead letter".to_owned()));
     }
     for id in ids.iter().take(ROWS) {
-        seen(page, backend, caller, id).await?;
+        seen(backend, caller, id).await?;
         if replay {
             backend.retry(id).await?;
         } else {
