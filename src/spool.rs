@@ -17,6 +17,7 @@ mod folder;
 mod index;
 mod journal;
 mod meters;
+mod offline;
 pub(crate) mod past;
 mod read;
 mod record;
@@ -35,6 +36,7 @@ pub use contract::{
 pub use embedded::{DedupLimits, EmbeddedSpool, Listener};
 pub use folder::OpenError;
 pub(crate) use index::Mark;
+pub use offline::{Checked, Content, Damage, Exported, Repaired, check, export, repair};
 pub use past::DeadLetter;
 pub(crate) use past::{Letters, Place, Waiting, Walk};
 pub use settled::{Entry, Replayed, Settled, Tried};

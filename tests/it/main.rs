@@ -31,6 +31,8 @@ mod fairness;
 #[cfg(test)]
 mod filter;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod guides;
@@ -68,6 +70,8 @@ mod signing;
 mod sinks;
 #[cfg(test)]
 mod smuggling;
+#[cfg(test)]
+mod spool;
 #[cfg(test)]
 mod suites;
 #[cfg(test)]
