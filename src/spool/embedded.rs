@@ -287,18 +287,18 @@ fn open_base(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<(Base, boo
         Err(error) => error,
     };
     meters.open_errors.increment(1);
-    if mend(folder.path(), &error, now_ms) {
-        error = match open() {
-            Ok(base) => return Ok((base, false)),
-            Err(error) => error,
-        };
-    }
     if let Ok(copies) = folder.repair_journals(now_ms)
         && let Some(copy) = copies.first()
     {
         tracing::error!(%error, copy = %copy.display(),
             "batches of the database's journal are not whole and are left out, a copy is kept aside; \
              where a power cut tore them, the log has their content and nothing is lost");
+        error = match open() {
+            Ok(base) => return Ok((base, false)),
+            Err(error) => error,
+        };
+    }
+    if mend(folder.path(), &error, now_ms) {
         error = match open() {
             Ok(base) => return Ok((base, false)),
             Err(error) => error,
