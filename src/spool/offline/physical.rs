@@ -168,7 +168,12 @@ fn spaces(keyspaces: &Path, damage: &mut Vec<Damage>) -> io::Result<Vec<(u64, us
 type Item<'a> = (u64, u64, &'a [u8], Option<&'a [u8]>);
 
 /// Shows the batches of a database's journals in their order. Each has a number in its row `meta/fold`.
-fn journals(store: &Path, each: &mut dyn FnMut(&[Item<'_>]), damage: &mut Vec<Damage>) -> io::Result<()> {
+fn journals(
+    store: &Path,
+    end: End,
+    each: &mut dyn FnMut(&[Item<'_>]),
+    damage: &mut Vec<Damage>,
+) -> io::Result<()> {
     let mut paths: Vec<(u64, PathBuf)> = Vec::new();
     for file in fs::read_dir(store)? {
         let path = file?.path();
