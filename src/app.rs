@@ -16,7 +16,7 @@ mod store;
 mod trial;
 mod views;
 
-pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sinks};
+pub use files::{CheckedFile, EffectiveError, check, effective, explain, schema, sinks, spool_path};
 pub use lone::{LoneEndpoint, lone_context, lone_endpoint};
 
 use crate::admin::ReloadReport;

@@ -20,6 +20,7 @@ mod out;
 mod plugins;
 mod receiver;
 mod send;
+mod spool;
 
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,7 @@ impl Postrider {
             Command::Dev(args) => dev::dev(&args, &self.sinks, global),
             Command::Check(args) => config::check(&args, &self.sinks, global),
             Command::Config(command) => config::config(&command, &self.sinks, global),
+            Command::Spool(command) => spool::spool(&command, &self.sinks, global.json),
             Command::Plugins(command) => plugins::plugins(&command, &self.sinks, global),
             Command::Send(args) => client(send::send(&args, global)),
             Command::Test(args) => client(operate::test(&args, global)),

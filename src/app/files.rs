@@ -6,7 +6,7 @@ use crate::table::{Entry, Table};
 use postrider_sink::SinkFactory;
 use serde::Serialize;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// One file that was looked at by [`check`].
@@ -72,6 +72,18 @@ pub fn effective(
             .map_err(invalid)?
             .map(|one| shown(&one, json))
             .ok_or_else(|| EffectiveError::NotFound(name.to_owned())),
+    }
+}
+
+/// Where the daemon of this file keeps its spool.
+///
+/// # Errors
+/// The file is invalid.
+pub fn spool_path(path: &Path, added: &[Arc<dyn SinkFactory>]) -> Result<PathBuf, EffectiveError> {
+    let loaded = config::load(path, &all(added), Arc::new(SystemSecrets));
+    match loaded.daemon.valid() {
+        Some(daemon) => Ok(daemon.spool.path.clone()),
+        None => Err(EffectiveError::Invalid(ConfigErrors(loaded.daemon.errors).to_string())),
     }
 }
 

@@ -1,3 +1,7 @@
+mod spool;
+
+pub(super) use spool::{SpoolArgs, SpoolCommand};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -60,6 +64,9 @@ pub(super) enum Command {
     /// What is configured, and what can be
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// A spool that no daemon holds: what is damaged, what can be kept, what waits
+    #[command(subcommand)]
+    Spool(SpoolCommand),
     /// Sinks: those there are, and how to make one of your own
     #[command(subcommand)]
     Plugins(PluginsCommand),

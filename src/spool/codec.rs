@@ -110,12 +110,6 @@ impl<'a> Decoder<'a> {
         Some(head)
     }
 
-    pub(super) fn skip(&mut self, bytes: usize) -> Option<()> {
-        self.rest = self.rest.get(bytes..)?;
-        self.taken += bytes;
-        Some(())
-    }
-
     pub(super) fn str(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }

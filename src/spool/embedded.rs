@@ -2,6 +2,7 @@
 
 use super::folder::{Folder, OpenError};
 use super::meters::Meters;
+use super::offline;
 use super::read::{self, Found};
 use super::shared::{Shared, View};
 use super::store::{Base, Store};
@@ -17,6 +18,7 @@ use crate::metrics::Metrics;
 use crossbeam_channel::Sender;
 use futures_util::future::BoxFuture;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
@@ -214,8 +216,47 @@ impl EmbeddedSpool {
     }
 }
 
-/// Opens the store; what of it cannot be opened is put aside.
+/// Opens the store. What of it is damaged is left out, what cannot be opened is put aside.
 fn open_store(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
+    let io = |source| OpenError::Io { action: "repair", path: folder.path().to_owned(), source };
+    offline::finish(folder.path(), now_ms).map_err(io)?;
+    let mut mended = false;
+    if let Some(damage) = offline::first_look(&folder.store(), &folder.log()).map_err(io)?.first() {
+        meters.open_errors.increment(1);
+        mended = mend(folder.path(), &format!("{}: {}", damage.file, damage.what), now_ms);
+    }
+    let store = open_found(folder, meters, now_ms)?;
+    let Err(error) = store.probe() else { return Ok(store) };
+    if mended {
+        return Err(OpenError::Store(error.to_string()));
+    }
+    meters.open_errors.increment(1);
+    drop(store);
+    mend(folder.path(), &error.to_string(), now_ms);
+    open_found(folder, meters, now_ms)
+}
+
+/// Makes the database anew from what is readable. False: it could not be, and is as it was.
+pub(super) fn mend(path: &Path, error: &str, now_ms: u64) -> bool {
+    tracing::error!(
+        error,
+        "the spool's database is damaged: all that is readable of it is brought into a new one"
+    );
+    match offline::rebuild(path, &[], now_ms) {
+        Ok(repaired) => {
+            let aside = repaired.aside.join(", ");
+            let (waiting, lost) = (repaired.kept.waiting, repaired.kept.lost);
+            tracing::error!(waiting, lost, aside, "the spool was repaired; what it was is kept aside");
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, "the spool could not be repaired");
+            false
+        }
+    }
+}
+
+fn open_found(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
     let (base, whole) = open_base(folder, meters, now_ms)?;
     let error = match Store::over(base.clone(), &folder.log(), !whole) {
         Ok(store) => return Ok(store),
@@ -252,6 +293,12 @@ fn open_base(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<(Base, boo
         tracing::error!(%error, copy = %copy.display(),
             "batches of the database's journal are not whole and are left out, a copy is kept aside; \
              where a power cut tore them, the log has their content and nothing is lost");
+        error = match open() {
+            Ok(base) => return Ok((base, false)),
+            Err(error) => error,
+        };
+    }
+    if mend(folder.path(), &error, now_ms) {
         error = match open() {
             Ok(base) => return Ok((base, false)),
             Err(error) => error,

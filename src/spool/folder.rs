@@ -42,11 +42,21 @@ pub enum OpenError {
     Store(String),
 }
 
+/// What `FORMAT` says: the format, and the checksum of that line, so that a wrong byte is not taken for another version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// As it should be.
+    Ours,
+    /// A byte of it is wrong, or it is not there.
+    Damaged,
+}
+
 /// The folder, locked for this process.
 pub(super) struct Folder {
     path: PathBuf,
     reserve: u64,
-    _lock: File,
+    format: Format,
+    lock: Option<File>,
 }
 
 impl Folder {
@@ -58,40 +68,74 @@ impl Folder {
         };
         fs::create_dir_all(path).map_err(io("create", path))?;
         let name = path.join("LOCK");
-        let mut lock = OpenOptions::new()
+        let lock = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(&name)
             .map_err(io("open", &name))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut holder = String::new();
-            let _ = lock.read_to_string(&mut holder);
-            let holder = holder.lines().next().filter(|line| !line.is_empty());
-            let holder = holder.unwrap_or("another process").to_owned();
-            return Err(OpenError::Locked { path: name, holder });
+        let lock = hold(lock, &name)?;
+        let found = read_format(path)?;
+        let folder = Self {
+            path: path.to_owned(),
+            reserve,
+            format: found.unwrap_or(Format::Damaged),
+            lock: Some(lock),
+        };
+        folder.claim(now_ms);
+        if found != Some(Format::Ours) {
+            folder.write_format().map_err(io("write", &path.join("FORMAT")))?;
         }
+        if found == Some(Format::Damaged) {
+            tracing::error!(path = %path.display(), "FORMAT was damaged, and is written again");
+        }
+        Ok(folder)
+    }
+
+    /// Locks a folder that is there, and changes nothing in it.
+    pub(super) fn hold(path: &Path) -> Result<Self, OpenError> {
+        let io = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { action, path, source }
+        };
+        let there = ["FORMAT", "store", "log"].iter().any(|name| path.join(name).exists());
+        if !there {
+            return Err(io("find a spool in", path)(io::ErrorKind::NotFound.into()));
+        }
+        let name = path.join("LOCK");
+        // It may be that nobody may write there: a lock needs no more than reading.
+        let lock = match OpenOptions::new().read(true).open(&name) {
+            Ok(lock) => Some(hold(lock, &name)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io("open", &name)(error)),
+        };
+        let format = read_format(path)?.unwrap_or(Format::Damaged);
+        Ok(Self { path: path.to_owned(), reserve: 0, format, lock })
+    }
+
+    /// What `FORMAT` said.
+    pub(super) const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Writes `FORMAT` as it should be.
+    pub(super) fn write_format(&self) -> io::Result<()> {
+        write_whole(&self.path.join("FORMAT"), &format_text())
+    }
+
+    /// Notes who holds the lock.
+    pub(super) fn claim(&self, now_ms: u64) {
+        let name = self.path.join("LOCK");
         let note = format!("process {} (started {now_ms} ms after 1970)\n", std::process::id());
-        let noted =
-            lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(note.as_bytes()));
-        if let Err(error) = noted {
+        let noted = OpenOptions::new().write(true).open(&name).and_then(|mut lock| {
+            lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(note.as_bytes()))
+        });
+        if let Err(error) = noted
+            && self.lock.is_some()
+        {
             tracing::warn!(%error, path = %name.display(), "the lock is held, but not by name");
         }
-        let format = path.join("FORMAT");
-        match fs::read_to_string(&format) {
-            Ok(found) if found == FORMAT => {}
-            // Empty: the process was killed, or the disk was full, while it was made.
-            Ok(found) if !found.is_empty() => {
-                return Err(OpenError::Format { path: path.to_owned(), found: found.trim_end().to_owned() });
-            }
-            Ok(_) => write_whole(&format, FORMAT).map_err(io("write", &format))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                write_whole(&format, FORMAT).map_err(io("write", &format))?;
-            }
-            Err(source) => return Err(OpenError::Io { action: "read", path: format, source }),
-        }
-        Ok(Self { path: path.to_owned(), reserve, _lock: lock })
     }
 
     /// What lies in it, and the folder itself, is found again after a power cut when this returns: a file's own sync
@@ -107,6 +151,11 @@ impl Folder {
             })?;
         }
         Ok(())
+    }
+
+    /// The folder itself.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the database lies.
@@ -182,6 +231,48 @@ impl Folder {
     pub(super) fn is_full(&self) -> bool {
         self.free().is_some_and(|free| free < self.reserve / 2)
     }
+}
+
+fn hold(mut lock: File, name: &Path) -> Result<File, OpenError> {
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Ok(lock);
+    }
+    let mut holder = Vec::new();
+    let _ = lock.read_to_end(&mut holder);
+    let holder = String::from_utf8_lossy(&holder);
+    let holder = holder.lines().next().filter(|line| !line.is_empty());
+    let holder = holder.unwrap_or("another process").to_owned();
+    Err(OpenError::Locked { path: name.to_owned(), holder })
+}
+
+fn format_text() -> String {
+    format!("{FORMAT}{:08x}\n", crc32fast::hash(FORMAT.as_bytes()))
+}
+
+/// What `FORMAT` says; none if there is nothing in it: the process was killed, or the disk was full, while it was made.
+fn read_format(path: &Path) -> Result<Option<Format>, OpenError> {
+    let format = path.join("FORMAT");
+    let found = match fs::read(&format) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(OpenError::Io { action: "read", path: format, source }),
+    };
+    let found = String::from_utf8_lossy(&found);
+    if found == format_text() || found == FORMAT {
+        return Ok(Some(Format::Ours));
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let (line, sum) = found.split_once('\n').unwrap_or((&*found, ""));
+    let named = line.strip_prefix("postrider spool ").is_some_and(|version| version.parse::<u32>().is_ok());
+    let summed = sum.trim_end() == format!("{:08x}", crc32fast::hash(format!("{line}\n").as_bytes()));
+    // The first versions wrote no checksum.
+    let other = named && line != FORMAT.trim_end() && (summed || (sum.is_empty() && found.ends_with('\n')));
+    if other {
+        return Err(OpenError::Format { path: path.to_owned(), found: line.to_owned() });
+    }
+    Ok(Some(Format::Damaged))
 }
 
 fn fill(file: &mut File, mut bytes: u64) -> io::Result<()> {

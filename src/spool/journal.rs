@@ -19,6 +19,8 @@ const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
+/// The type of an item that sets a row.
+const VALUE: u8 = 0;
 const MAGIC: [u8; 4] = *b"FJL\x03";
 
 /// Leaves out what is wrong in the journals of a database. Returns the copies of those that were changed, as they
@@ -66,22 +68,47 @@ fn whole_batches(journal: &[u8]) -> Option<Vec<u8>> {
 
 /// The length of the batch that begins here, if it is whole.
 fn batch(bytes: &[u8]) -> Option<usize> {
+    Some(read(bytes)?.length)
+}
+
+/// A batch that is whole.
+pub(super) struct Batch<'a> {
+    /// Its bytes in the journal.
+    pub(super) length: usize,
+    /// Its number: what is written later has a larger one.
+    pub(super) sequence: u64,
+    /// What it changes.
+    pub(super) items: Vec<Item<'a>>,
+}
+
+/// One change of a batch.
+pub(super) struct Item<'a> {
+    pub(super) keyspace: u64,
+    pub(super) key: &'a [u8],
+    /// None: it is removed.
+    pub(super) row: Option<&'a [u8]>,
+}
+
+/// The batch that begins here, if it is whole.
+pub(super) fn read(bytes: &[u8]) -> Option<Batch<'_>> {
     let mut row = Decoder::new(bytes);
     (row.u8()? == START).then_some(())?;
-    let items = row.u32()?;
-    let _sequence = row.u64()?;
+    let count = row.u32()?;
+    let sequence = row.u64()?;
     let begin = row.taken();
-    for _ in 0..items {
+    let mut items = Vec::new();
+    for _ in 0..count {
         match row.u8()? {
             ITEM => {
-                let [_kind, compression] = row.array()?;
+                let [kind, compression] = row.array()?;
                 (compression == 0).then_some(())?;
-                let _keyspace = row.u64()?;
+                let keyspace = row.u64()?;
                 let key = row.u16()?;
                 let _length = row.u32()?;
                 let value = row.u32()?;
-                row.skip(usize::from(key))?;
-                row.skip(usize::try_from(value).ok()?)?;
+                let key = row.take(usize::from(key))?;
+                let value = row.take(usize::try_from(value).ok()?)?;
+                items.push(Item { keyspace, key, row: (kind == VALUE).then_some(value) });
             }
             CLEAR => drop(row.u64()?),
             _ => return None,
@@ -90,5 +117,28 @@ fn batch(bytes: &[u8]) -> Option<usize> {
     let end = row.taken();
     (row.u8()? == END).then_some(())?;
     let sum = row.u64()?;
-    (row.array()? == MAGIC && xxh3_64(bytes.get(begin..end)?) == sum).then_some(row.taken())
+    let whole = row.array()? == MAGIC && xxh3_64(bytes.get(begin..end)?) == sum;
+    whole.then_some(Batch { length: row.taken(), sequence, items })
+}
+
+/// Shows every whole batch of a journal with its place, and where what is not whole begins.
+pub(super) fn look<'a>(journal: &'a [u8], mut each: impl FnMut(usize, Result<Batch<'a>, ()>)) {
+    let (mut at, mut said) = (0, false);
+    while let Some(rest) = journal.get(at..).filter(|rest| !rest.is_empty()) {
+        if let Some(batch) = read(rest) {
+            said = false;
+            let length = batch.length;
+            each(at, Ok(batch));
+            at += length;
+            continue;
+        }
+        // The unused end of a journal is zeros. Anything else is looked through for the next whole batch.
+        let Some(used) = rest.iter().position(|byte| *byte != 0) else { break };
+        if !said {
+            each(at + used, Err(()));
+            said = true;
+        }
+        let Some(next) = memchr::memchr(START, rest.get(used.max(1)..).unwrap_or_default()) else { break };
+        at += used.max(1) + next;
+    }
 }

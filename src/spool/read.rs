@@ -83,9 +83,8 @@ enum One {
 fn one(store: &Store, uid: EndpointUid, seq: Seq, row: &[u8]) -> Result<One, SpoolError> {
     let event = match store.get(&store.events, seq_key(seq)) {
         Ok(record) => record.and_then(|record| decode_event(seq, &record)),
-        // What the disk cannot read now it may read later; what is wrong stays wrong.
-        Err(error) if is_io(&error) => return Err(failed(&error)),
-        Err(_) => None,
+        // What the disk cannot read now it may read later, and a damaged database is repaired first.
+        Err(error) => return Err(failed(&error)),
     };
     if let (Some(event), Some(row)) = (event, DeliveryRow::decode(row)) {
         return Ok(One::Whole(Pending { event: Arc::new(event), parked: row.parked_at(seq) }));
@@ -93,10 +92,6 @@ fn one(store: &Store, uid: EndpointUid, seq: Seq, row: &[u8]) -> Result<One, Spo
     // An event goes with its last delivery: if the delivery is there still, it is not that.
     let still = store.get(&store.deliveries, delivery_key(uid, seq)).map_err(|error| failed(&error))?;
     Ok(if still.is_some() { One::Damaged } else { One::Settled })
-}
-
-const fn is_io(error: &fjall::Error) -> bool {
-    matches!(error, fjall::Error::Io(_) | fjall::Error::Storage(fjall::LsmError::Io(_)))
 }
 
 pub(super) fn failed(error: &fjall::Error) -> SpoolError {

@@ -15,12 +15,13 @@
 //! | `history` | block | what was settled, one block per commit |
 //! | `history_index` | block | where the rows of the blocks up to this one are |
 //! | `endpoints`, `counters` | endpoint | identity and state; numbers |
-//! | `meta` | name | totals |
+//! | `meta` | name | totals; `fold`: batches brought into the database |
 //! | `damaged` | sequence | records set aside because a byte of them is wrong |
 
+pub(crate) mod end;
 mod fold;
 mod layer;
-mod log;
+pub(crate) mod log;
 mod record;
 mod rows;
 #[cfg(test)]
@@ -30,16 +31,24 @@ pub(crate) use record::Batch;
 pub(crate) use rows::Rows;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use fold::{Folder, Shared, Work};
 use layer::{Change, Layer, SPACES};
 use log::Log;
 use smallvec::SmallVec;
 use std::ops::{Bound, RangeBounds};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MIB: u64 = 1024 * 1024;
+
+/// Where the database keeps how many batches were brought into it, in a row of its own.
+pub(crate) const META: usize = 11;
+pub(crate) const FOLDED: &[u8] = b"fold";
+/// A row that says: not all rows are there, and the numbers are to be counted again.
+pub(crate) const RECOUNT: &[u8] = b"recount";
 
 /// A row's key; the usual ones need no allocation.
 pub(crate) type Key = SmallVec<[u8; 24]>;
@@ -79,7 +88,7 @@ pub(crate) struct Store {
     pub(crate) meta: Space,
     pub(crate) damaged: Space,
     pub(crate) history_index: Space,
-    /// Commits that are missing in the log.
+    /// Commits that are missing in the log, and batches that are missing in the database.
     pub(super) lost: u64,
     /// The numbers may not be what the rows come to, and must be counted again.
     pub(super) uncounted: bool,
@@ -118,14 +127,29 @@ impl Store {
 
     /// The same over a database that is open. `uncounted`: not all of it is there any more.
     pub(super) fn over(base: Base, log: &Path, uncounted: bool) -> fjall::Result<Self> {
+        let end = end::read(log).unwrap_or_else(|error| {
+            tracing::error!(%error, "how far the spool's log reached is not known any more");
+            None
+        });
+        let end = end.unwrap_or_default();
         let mut layer = Layer::default();
-        let replayed = log::replay(log, |change| layer.apply(change))?;
+        let replayed = log::replay(log, end.number, |change| layer.apply(change))?;
+        let meta = base.spaces.get(META).ok_or(fjall::Error::Unrecoverable)?;
+        let folded =
+            meta.get(FOLDED)?.and_then(|row| Some(u64::from_le_bytes(row.as_ref().try_into().ok()?)));
+        let folded = folded.unwrap_or_default();
+        // The database was made anew: what is missing in it is in what was set aside.
+        let missing = if uncounted { 0 } else { end.folded.saturating_sub(folded) };
+        let uncounted = uncounted || replayed.lost + missing > 0 || meta.get(RECOUNT)?.is_some();
         let shared = Arc::new(Shared::default());
-        let folder = Folder::start(base.clone(), Arc::clone(&shared))?;
+        for count in [&shared.folded, &shared.synced] {
+            count.store(folded.max(end.folded), Ordering::Release);
+        }
+        let folder = Folder::start(base.clone(), log.to_owned(), Arc::clone(&shared))?;
         if !replayed.segments.is_empty() {
             let layer = Arc::new(layer);
             lock(&shared.layers).frozen = Some(Arc::clone(&layer));
-            folder.begin(Work { layer, segments: replayed.segments });
+            folder.begin(Work { layer, segments: replayed.segments, next: replayed.number, reuse: false });
         }
         Ok(Self {
             events: Space(0),
@@ -142,8 +166,8 @@ impl Store {
             meta: Space(11),
             damaged: Space(12),
             history_index: Space(13),
-            lost: replayed.lost,
-            uncounted: uncounted || replayed.lost > 0,
+            lost: replayed.lost + missing,
+            uncounted,
             log: Mutex::new(Log::new(log, replayed.number)),
             log_folder: log.to_owned(),
             shared,
@@ -156,6 +180,9 @@ impl Store {
     /// The batch is empty afterwards.
     pub(super) fn write(&self, batch: &mut Batch) -> fjall::Result<()> {
         self.shared.check()?;
+        if self.is_damaged() {
+            return Err(fjall::Error::Unrecoverable);
+        }
         let mut log = lock(&self.log);
         if !log.has_room(batch.len()) {
             self.turn(&mut log, batch.len())?;
@@ -179,13 +206,49 @@ impl Store {
             layers.frozen = Some(Arc::clone(&layer));
             layer
         };
-        self.folder.begin(Work { layer, segments: vec![before] });
+        self.folder.begin(Work { layer, segments: vec![before], next: log.number(), reuse: true });
         Ok(())
     }
 
     /// Everything written is on disk when this returns.
     pub(super) fn sync(&self) -> fjall::Result<()> {
         Ok(lock(&self.log).sync()?)
+    }
+
+    /// Everything written is on disk, and how far it reaches is noted there.
+    pub(super) fn end(&self) -> fjall::Result<()> {
+        self.sync()?;
+        let number = lock(&self.log).number();
+        Ok(self.shared.note(&self.log_folder, number)?)
+    }
+
+    /// Something that was read from the database is damaged. Nothing more is written until it was repaired.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.shared.damaged.load(Ordering::Acquire)
+    }
+
+    /// Reads from the database. A damaged file may fail an assertion inside it.
+    fn below<T>(&self, read: impl FnOnce() -> fjall::Result<T>) -> fjall::Result<T> {
+        let read = catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(fjall::Error::Unrecoverable));
+        if let Err(error) = &read
+            && is_damage(error)
+        {
+            self.shared.damaged.store(true, Ordering::Release);
+        }
+        read
+    }
+
+    /// Reads what a start needs: all of it, if the numbers are to be counted.
+    pub(super) fn probe(&self) -> fjall::Result<()> {
+        let needed = [self.endpoints, self.counters, self.meta];
+        let all = (0..u8::try_from(SPACES).unwrap_or(u8::MAX)).map(Space);
+        let spaces: Vec<Space> = if self.uncounted { all.collect() } else { needed.to_vec() };
+        for space in spaces {
+            for row in self.all(&space) {
+                row?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until what was found in the log is in the database, and on disk there.
@@ -207,7 +270,7 @@ impl Store {
             return Ok(entry.row.clone());
         }
         let Some(keyspace) = self.base.spaces.get(usize::from(space.0)) else { return Ok(None) };
-        Ok(keyspace.get(key)?.map(Bytes::from))
+        self.below(|| Ok(keyspace.get(key)?.map(Bytes::from)))
     }
 
     /// The rows of a range in the order of their keys. They are read in parts: a row that is changed while the
@@ -226,6 +289,20 @@ impl Store {
         Rows::new(self, space.0, (Bound::Unbounded, Bound::Unbounded), false)
     }
 
+    /// Writes what the database has in memory to tables.
+    #[cfg(test)]
+    pub(super) fn make_tables(&self) {
+        self.settle_down().unwrap();
+        for space in &self.base.spaces {
+            space.rotate_memtable_and_wait().unwrap();
+        }
+    }
+
+    /// The name of each kind of rows, in their order.
+    pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
+        KINDS.iter().map(|(name, _)| *name)
+    }
+
     /// The kind of rows of this name.
     #[cfg(test)]
     pub(super) fn space(&self, name: &str) -> Space {
@@ -240,6 +317,21 @@ impl Store {
 }
 
 impl Base {
+    /// Sets rows of any kind in one write: kind, key, row.
+    pub(super) fn set(&self, rows: Vec<(usize, Vec<u8>, Vec<u8>)>) -> fjall::Result<()> {
+        fold::keep_pace(self)?;
+        let mut batch = OwnedWriteBatch::with_capacity(self.db.clone(), rows.len());
+        for (space, key, row) in rows {
+            batch.insert(self.spaces.get(space).ok_or(fjall::Error::Unrecoverable)?, key, row);
+        }
+        batch.commit()
+    }
+
+    /// Everything set is on disk when this returns.
+    pub(super) fn sync(&self) -> fjall::Result<()> {
+        self.db.persist(PersistMode::SyncAll)
+    }
+
     pub(super) fn open(path: &Path) -> fjall::Result<Self> {
         let db = Database::builder(path)
             .cache_size(16 * MIB)
@@ -273,6 +365,16 @@ impl Batch {
     pub(crate) fn remove(&mut self, space: Space, key: &[u8]) {
         self.push(Change { space: space.0, key: Key::from_slice(key), row: None, born: false });
     }
+}
+
+/// Whether an error says that bytes are wrong, and not that they could not be read now.
+pub(super) fn is_damage(error: &fjall::Error) -> bool {
+    let io = match error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => io,
+        fjall::Error::Poisoned | fjall::Error::Locked => return false,
+        _ => return true,
+    };
+    matches!(io.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData)
 }
 
 fn bounds<K: AsRef<[u8]>>(range: &impl RangeBounds<K>) -> (Bound<Key>, Bound<Key>) {

@@ -1,3 +1,4 @@
+mod battery;
 mod budgets;
 mod damage;
 mod deliveries;

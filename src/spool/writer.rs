@@ -145,6 +145,8 @@ pub(super) struct Writer {
     /// Kept while the store fails.
     kept: Vec<Command>,
     failing: Option<Refusal>,
+    /// The database gave up by itself, though there is room: it may have met damage while it compacted.
+    poisoned: bool,
     /// The listener was told that it fails.
     announced: bool,
     disk_full: bool,
@@ -197,6 +199,7 @@ impl Writer {
             cycle: Cycle::default(),
             kept: Vec::new(),
             failing: None,
+            poisoned: false,
             announced: false,
             disk_full,
             retry_at: now,
@@ -251,6 +254,10 @@ impl Writer {
                 self.recover();
                 self.retry_at = self.clock.now() + RETRY;
             }
+            return;
+        }
+        if self.store.as_ref().is_some_and(|store| store.is_damaged()) {
+            self.fail("read", &fjall::Error::Unrecoverable);
             return;
         }
         if self.unsynced_since.is_some_and(|since| now >= since + FLUSH) {

@@ -35,6 +35,8 @@ mod fairness;
 #[cfg(test)]
 mod filter;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod guides;
@@ -76,6 +78,8 @@ mod signing;
 mod sinks;
 #[cfg(test)]
 mod smuggling;
+#[cfg(test)]
+mod spool;
 #[cfg(test)]
 mod suites;
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Brings what a log holds into the database, beside the writer.
 
+use super::end::{self, End};
 use super::layer::{Layer, SPACES};
-use super::{Base, Layers, lock};
+use super::{Base, FOLDED, Layers, META, lock};
 use crossbeam_channel::{Receiver, Sender};
 use fjall::{Keyspace, OwnedWriteBatch, PersistMode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,6 +20,10 @@ const BYTES: usize = 512 * 1024;
 pub(super) struct Work {
     pub(super) layer: Arc<Layer>,
     pub(super) segments: Vec<PathBuf>,
+    /// The number of the first commit that is not in it.
+    pub(super) next: u64,
+    /// One of the segments may be used again: it was written by this process, so that nothing in it is torn.
+    pub(super) reuse: bool,
 }
 
 /// Between the writer, the readers and the folder.
@@ -31,6 +36,14 @@ pub(super) struct Shared {
     failed: Mutex<Option<fjall::Error>>,
     failing: AtomicBool,
     stop: AtomicBool,
+    /// Something that was read from the database is damaged.
+    pub(super) damaged: AtomicBool,
+    /// Batches brought into the database since it was made.
+    pub(super) folded: AtomicU64,
+    /// As many of them as are on disk for certain.
+    pub(super) synced: AtomicU64,
+    /// Held while it is noted how far all of it reaches: the writer's thread and the folder's do so.
+    noting: Mutex<End>,
 }
 
 impl Shared {
@@ -53,6 +66,14 @@ impl Shared {
         self.check()
     }
 
+    /// Notes in the log's folder how far log and database are known to reach.
+    pub(super) fn note(&self, log: &Path, number: u64) -> std::io::Result<()> {
+        let mut noted = lock(&self.noting);
+        let number = number.max(noted.number);
+        *noted = End { number, folded: self.synced.load(Ordering::Acquire) };
+        end::write(log, *noted)
+    }
+
     fn end(&self, result: fjall::Result<()>) {
         match result {
             Ok(()) => lock(&self.layers).frozen = None,
@@ -73,12 +94,12 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn start(base: Base, shared: Arc<Shared>) -> std::io::Result<Self> {
+    pub(super) fn start(base: Base, log: PathBuf, shared: Arc<Shared>) -> std::io::Result<Self> {
         let (work, queue) = crossbeam_channel::bounded(1);
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("spool-folder".to_owned())
-            .spawn(move || run(&base, &own, &queue))?;
+            .spawn(move || run(&base, &log, &own, &queue))?;
         Ok(Self { shared, work: Some(work), thread: Some(thread) })
     }
 
@@ -102,16 +123,22 @@ impl Drop for Folder {
     }
 }
 
-fn run(base: &Base, shared: &Shared, queue: &Receiver<Work>) {
-    for Work { layer, segments } in queue {
+fn run(base: &Base, log: &Path, shared: &Shared, queue: &Receiver<Work>) {
+    for Work { layer, segments, next, reuse } in queue {
         // A damaged file may fail an assertion inside the database.
-        let folded = catch_unwind(AssertUnwindSafe(|| fold(base, &layer, &shared.stop)));
+        let folded = catch_unwind(AssertUnwindSafe(|| fold(base, &layer, shared)));
         let folded = folded.unwrap_or(Err(fjall::Error::Poisoned));
         drop(layer);
         match folded {
             // What is left of it lies in the log still.
             Ok(false) => return,
-            Ok(true) => shared.end(super::log::release(&segments).map_err(fjall::Error::Io)),
+            Ok(true) => {
+                let folded = shared.folded.load(Ordering::Acquire);
+                shared.synced.store(folded, Ordering::Release);
+                let noted = shared.note(log, next);
+                let released = noted.and_then(|()| super::log::release(&segments, reuse));
+                shared.end(released.map_err(fjall::Error::Io));
+            }
             Err(error) => {
                 shared.end(Err(error));
                 return;
@@ -121,14 +148,15 @@ fn run(base: &Base, shared: &Shared, queue: &Receiver<Work>) {
 }
 
 /// True: all of it is in the database and on disk. False: it was told to stop.
-fn fold(base: &Base, layer: &Layer, stop: &AtomicBool) -> fjall::Result<bool> {
+fn fold(base: &Base, layer: &Layer, shared: &Shared) -> fjall::Result<bool> {
+    let meta = base.spaces.get(META).ok_or(fjall::Error::Unrecoverable)?;
     for space in 0..u8::try_from(SPACES).unwrap_or(u8::MAX) {
         let (Some(rows), Some(keyspace)) = (layer.rows(space), base.spaces.get(usize::from(space))) else {
             continue;
         };
         let mut rows = rows.iter().peekable();
         while rows.peek().is_some() {
-            if stop.load(Ordering::Acquire) {
+            if shared.stop.load(Ordering::Acquire) {
                 return Ok(false);
             }
             keep_pace(base)?;
@@ -144,7 +172,11 @@ fn fold(base: &Base, layer: &Layer, stop: &AtomicBool) -> fjall::Result<bool> {
                     None => batch.remove(keyspace, &key[..]),
                 }
             }
+            // Which batches are there shows in their numbers: one that is missing leaves a gap.
+            let folded = shared.folded.load(Ordering::Acquire) + 1;
+            batch.insert(meta, FOLDED, folded.to_le_bytes());
             batch.commit()?;
+            shared.folded.store(folded, Ordering::Release);
         }
     }
     base.db.persist(PersistMode::SyncAll)?;
@@ -155,7 +187,7 @@ fn fold(base: &Base, layer: &Layer, stop: &AtomicBool) -> fjall::Result<bool> {
 ///
 /// fjall then sleeps without looking whether its worker still lives: a full disk kills the worker, and the commit
 /// would never return. Here the poison is noticed.
-fn keep_pace(base: &Base) -> fjall::Result<()> {
+pub(super) fn keep_pace(base: &Base) -> fjall::Result<()> {
     let busy = |keyspace: &Keyspace| keyspace.sealed_memtable_count() >= 2 || keyspace.l0_table_count() >= 28;
     while base.spaces.iter().any(busy) {
         base.db.persist(PersistMode::Buffer)?;

@@ -18,10 +18,10 @@ pub(super) struct Entry {
 
 /// One change of one row.
 #[derive(Debug, Clone)]
-pub(super) struct Change {
-    pub(super) space: u8,
-    pub(super) key: Key,
-    pub(super) row: Option<Bytes>,
+pub(crate) struct Change {
+    pub(crate) space: u8,
+    pub(crate) key: Key,
+    pub(crate) row: Option<Bytes>,
     /// The row is new, and its key was never used before.
     pub(super) born: bool,
 }

@@ -6,7 +6,7 @@
 //! it: then something was damaged, and they still count.
 
 use super::layer::Change;
-use super::record::{Batch, Found, HEAD, is_begun, next, read};
+use super::record::{Batch, Found, HEAD, is_begun, is_torn, next, read};
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -42,6 +42,14 @@ pub(super) struct Replayed {
     pub(super) number: u64,
     /// Commits that are missing among those found, or cut off.
     pub(super) lost: u64,
+}
+
+/// What a look at a log comes upon, in its order.
+pub(crate) enum Seen {
+    /// A whole commit: its number and changes.
+    Commit(u64, Vec<Change>),
+    /// So many commits are missing, or of unknown number where it is 0, from this byte of the segment on.
+    Missing(u64, u64),
 }
 
 impl Log {
@@ -84,18 +92,23 @@ impl Log {
         Ok(())
     }
 
+    /// The number of the next commit.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Everything appended is on disk when this returns.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.segment.as_ref().map_or(Ok(()), |segment| segment.file.sync_data())
     }
 }
 
-/// Lets segments go whose content is elsewhere; one of them becomes the spare.
-pub(super) fn release(segments: &[PathBuf]) -> io::Result<()> {
+/// Lets segments go whose content is elsewhere; one of them may become the spare.
+pub(super) fn release(segments: &[PathBuf], reuse: bool) -> io::Result<()> {
     for segment in segments {
         let spare = segment.with_file_name(SPARE);
         let fits = fs::metadata(segment).is_ok_and(|file| file.len() == SEGMENT);
-        if fits && !spare.exists() {
+        if reuse && fits && !spare.exists() {
             fs::rename(segment, spare)?;
         } else {
             fs::remove_file(segment)?;
@@ -110,14 +123,28 @@ pub(super) fn disk_space(folder: &Path) -> u64 {
     files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
-/// Reads a log from its beginning, and makes sure that what is read is on disk.
-pub(super) fn replay(folder: &Path, mut each: impl FnMut(Change)) -> io::Result<Replayed> {
+/// Reads a log from its beginning, and makes sure that what is read is on disk. It is known to reach to `least`.
+pub(super) fn replay(folder: &Path, least: u64, mut each: impl FnMut(Change)) -> io::Result<Replayed> {
     fs::create_dir_all(folder)?;
-    // Where no segment says which number is the next, numbers begin again, and an old file must not be reused.
+    // Where no segment says which number is the next, numbers may begin again, and an old file must not be reused.
     match fs::remove_file(folder.join(SPARE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+    let segments = segments(folder)?;
+    for (_, path) in &segments {
+        OpenOptions::new().read(true).write(true).open(path)?.sync_data()?;
+    }
+    let mut lost = 0;
+    let number = look(&segments, least, &mut |_, seen| match seen {
+        Seen::Commit(_, changes) => changes.into_iter().for_each(&mut each),
+        Seen::Missing(count, _) => lost += count.max(1),
+    })?;
+    Ok(Replayed { segments: segments.into_iter().map(|(_, path)| path).collect(), number, lost })
+}
+
+/// The segments of a log in their order, each with the number of the first commit it may hold.
+pub(crate) fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut segments = Vec::new();
     for file in fs::read_dir(folder)? {
         let path = file?.path();
@@ -129,44 +156,69 @@ pub(super) fn replay(folder: &Path, mut each: impl FnMut(Change)) -> io::Result<
         }
     }
     segments.sort();
-    let mut replayed = Replayed { number: 1, ..Replayed::default() };
-    for (index, (first, path)) in segments.into_iter().enumerate() {
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        file.sync_data()?;
-        let bytes = fs::read(&path)?;
-        if index == 0 {
-            replayed.number = first;
-        }
-        replayed.lost += first.saturating_sub(replayed.number);
-        replayed.number = replayed.number.max(first);
-        scan(&bytes, &mut replayed, &mut each);
-        replayed.segments.push(path);
-    }
-    Ok(replayed)
+    Ok(segments)
 }
 
-fn scan(bytes: &[u8], replayed: &mut Replayed, each: &mut impl FnMut(Change)) {
-    let (mut rest, mut begun) = (bytes, false);
-    while rest.len() >= HEAD {
-        let found = read(rest, replayed.number).and_then(|found| {
+/// Shows all that lies in these segments, whole or missing, and changes nothing. The number of the next commit, which
+/// is `least` at least.
+pub(crate) fn look(
+    segments: &[(u64, PathBuf)],
+    least: u64,
+    each: &mut dyn FnMut(&Path, Seen),
+) -> io::Result<u64> {
+    let mut number = segments.first().map_or(1, |(first, _)| *first);
+    for (index, (first, path)) in segments.iter().enumerate() {
+        let bytes = fs::read(path)?;
+        if *first > number {
+            each(path, Seen::Missing(first - number, 0));
+        }
+        number = number.max(*first);
+        let after = scan(&bytes, &mut number, &mut |seen| each(path, seen));
+        // What the next segment or `least` finds missing is counted there.
+        let next = segments.get(index + 1).map_or(least, |(next, _)| *next);
+        if number < next && index + 1 == segments.len() {
+            each(path, Seen::Missing(next - number, after.at));
+            number = next;
+        } else if number >= next && after.begun {
+            each(path, Seen::Missing(1, after.at));
+        } else if number >= next && (bytes.len() as u64) < SEGMENT {
+            each(path, Seen::Missing(0, bytes.len() as u64));
+        }
+    }
+    Ok(number.max(least))
+}
+
+/// What lies behind the last whole record of a segment.
+struct After {
+    at: u64,
+    /// A record that is not whole: cut off when the machine stopped, or damaged. Nobody can tell which.
+    begun: bool,
+}
+
+fn scan(bytes: &[u8], number: &mut u64, each: &mut dyn FnMut(Seen)) -> After {
+    let mut after = After { at: 0, begun: false };
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= HEAD) {
+        let found = read(rest, *number).and_then(|found| {
             let Found { number, length, .. } = found;
             Some((number, length, found.changes()?))
         });
-        let step = if let Some((number, length, changes)) = found {
-            replayed.lost += number - replayed.number;
-            replayed.number = number + 1;
-            changes.into_iter().for_each(&mut *each);
-            begun = false;
-            length
-        } else {
-            begun |= is_begun(rest, replayed.number);
-            let Some(step) = next(rest) else { break };
-            step
-        };
-        rest = rest.get(step..).unwrap_or_default();
+        if let Some((found, length, changes)) = found {
+            if found > *number {
+                each(Seen::Missing(found - *number, after.at));
+            }
+            *number = found + 1;
+            each(Seen::Commit(found, changes));
+            at += length;
+            after = After { at: at as u64, begun: false };
+            continue;
+        }
+        let here = at as u64 == after.at;
+        after.begun |= is_begun(rest, *number) || (here && is_torn(rest));
+        let Some(step) = next(rest) else { break };
+        at += step;
     }
-    // The last one: cut off when the machine stopped, or damaged. Nobody can tell which.
-    replayed.lost += u64::from(begun);
+    after
 }
 
 fn make_room(file: &File, room: u64) -> io::Result<()> {

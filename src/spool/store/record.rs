@@ -112,6 +112,11 @@ pub(super) fn is_begun(bytes: &[u8], number: u64) -> bool {
     bytes.get(8..16).is_some_and(|found| found == number.to_le_bytes())
 }
 
+/// Whether a record begins here that is not whole, of whatever number: what a segment held before is whole.
+pub(super) fn is_torn(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC) && read(bytes, 0).is_none()
+}
+
 /// Where the next record may begin, from the second byte on.
 pub(super) fn next(bytes: &[u8]) -> Option<usize> {
     Some(1 + memchr::memmem::find(bytes.get(1..)?, &MAGIC)?)

@@ -36,7 +36,8 @@ impl<'a> Rows<'a> {
             self.over = true;
             return Ok(());
         }
-        let part = part(self.store, self.space, &self.range, self.back, self.most)?;
+        let read = || part(self.store, self.space, &self.range, self.back, self.most);
+        let part = self.store.below(read)?;
         self.over = part.len() < self.most;
         self.most = (self.most * 2).min(PART);
         if let Some((last, _)) = part.last() {

@@ -106,3 +106,53 @@ async fn a_torn_batch_costs_nothing_but_itself() {
     rig.append(vec![event("m3", &[A])]).await;
     assert_eq!(messages(&rig.reopen().await.all_of(A).await), ["m0", "m1", "m2", "m3"]);
 }
+
+#[tokio::test]
+async fn a_wrong_byte_in_format_is_not_taken_for_another_version() {
+    let rig = Rig::new();
+    rig.append(vec![event("m1", &[A])]).await;
+    rig.spool.close().await.unwrap();
+    let path = rig.config.path.join("FORMAT");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    assert!(whole.starts_with("postrider spool 1\n"));
+    std::fs::write(&path, whole.replacen('1', "3", 1)).unwrap();
+    let (spool, _heard) = open(&rig.config, rig.dedup, &rig.clock);
+    assert_eq!(spool.backlogs().iter().map(|backlog| backlog.ready).sum::<u64>(), 1);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_between_two_commits_is_missed() {
+    let rig = Rig::new();
+    rig.append(vec![event("m1", &[A])]).await;
+    let path = rig.config.path.join("log/00000000000000000001.log");
+    let before = std::fs::read(&path).unwrap();
+    rig.append(vec![event("m2", &[A])]).await;
+    rig.spool.close().await.unwrap();
+    std::fs::write(&path, before).unwrap();
+    let checked = crate::spool::check(&rig.config.path).unwrap();
+    assert_eq!(
+        checked.damage.first().map(|damage| damage.file.as_str()),
+        Some("log/00000000000000000001.log")
+    );
+    assert_eq!(checked.content.waiting, 1);
+}
+
+#[tokio::test]
+async fn an_interrupted_repair_is_finished_by_the_next_start() {
+    let rig = Rig::new();
+    rig.append((0..3).map(|n| event(&format!("m{n}"), &[A])).collect()).await;
+    rig.spool.close().await.unwrap();
+    let repaired = crate::spool::offline::rebuild(&rig.config.path, &[], 1000).unwrap();
+    assert_eq!(repaired.aside, ["damaged-1", "damaged-1-log"]);
+    // As if it had ended before the last two renames.
+    let path = |name: &str| rig.config.path.join(name);
+    std::fs::rename(path("store"), path("repaired-store")).unwrap();
+    std::fs::copy(path("log/end"), path("repaired-store/end")).unwrap();
+    std::fs::remove_dir_all(path("log")).unwrap();
+    std::fs::rename(path("damaged-1-log"), path("log")).unwrap();
+    let (spool, heard) = open(&rig.config, rig.dedup, &rig.clock);
+    let rig = Rig { spool, heard, ..rig };
+    assert_eq!(messages(&rig.all_of(A).await), ["m0", "m1", "m2"]);
+    assert_eq!(rig.counts(A).0, 3);
+}

@@ -23,18 +23,18 @@ const CUTS: usize = 250;
 pub(super) struct Draws(u64, u64);
 
 impl Draws {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(seed, 0)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.1 += 1;
         let text = format!("{} {}", self.0, self.1);
         usize::try_from(xxhash_rust::xxh3::xxh3_64(text.as_bytes()) % end as u64).unwrap()
     }
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
@@ -210,7 +210,7 @@ async fn check(config: SpoolConfig, folder: TempDir, expected: &Expected) {
 }
 
 /// A folder where a sync costs nothing, if there is such a place.
-fn in_memory() -> TempDir {
+pub(super) fn in_memory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 

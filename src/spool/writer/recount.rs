@@ -6,7 +6,7 @@ use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{seq_key, split_delivery_key, split_seq_key};
 use crate::spool::index::Index;
 use crate::spool::record::{Counts, DeadRow, DeliveryRow, Totals};
-use crate::spool::store::{Space, Store};
+use crate::spool::store::{RECOUNT, Space, Store};
 use std::collections::HashSet;
 
 impl Writer {
@@ -50,6 +50,7 @@ impl Writer {
         }
         self.index = Index::after(self.totals.next_block);
         self.insert(|store| &store.meta, b"totals", self.totals.encode());
+        self.remove(|store| &store.meta, RECOUNT);
         Ok(())
     }
 

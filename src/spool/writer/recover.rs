@@ -9,7 +9,7 @@ use crate::ids::{EndpointUid, Seq};
 use crate::spool::folder::says_full;
 use crate::spool::index::Index;
 use crate::spool::record::{Counts, Totals, decode_endpoint};
-use crate::spool::store::Store;
+use crate::spool::store::{Store, is_damage};
 use crate::spool::{Refusal, SpoolError, SpoolEvent};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,7 @@ impl Writer {
             self.disk_full = true;
             self.folder.free_reserve();
         }
+        self.poisoned |= !full && matches!(error, fjall::Error::Poisoned);
         let refusal = if full { Refusal::Full } else { Refusal::Failing(error.to_string()) };
         let cycle = std::mem::take(&mut self.cycle);
         for answer in cycle.answers {
@@ -99,7 +100,13 @@ impl Writer {
 
     /// Opens the database again and writes what was kept.
     pub(super) fn recover(&mut self) {
+        let damaged = self.store.as_ref().is_some_and(|store| store.is_damaged());
         self.drop_store();
+        let (store, log) = (self.folder.store(), self.folder.log());
+        let poisoned = std::mem::take(&mut self.poisoned);
+        if damaged || (poisoned && crate::spool::offline::is_damaged(&store, &log)) {
+            self.mend();
+        }
         let opened = Store::open(&self.folder.store(), &self.folder.log()).and_then(|store| {
             // What a failed sync left behind may look written and not be: it is written again.
             store.settle_down()?;
@@ -107,6 +114,10 @@ impl Writer {
             self.load()
         });
         if let Err(error) = opened {
+            if is_damage(&error) {
+                self.drop_store();
+                self.mend();
+            }
             self.fail("open", &error);
             return;
         }
@@ -137,6 +148,14 @@ impl Writer {
         self.publish_trouble();
         tracing::info!("the spool works again");
         (self.listener)(SpoolEvent::Failing(false));
+    }
+
+    /// Makes the database anew from what is readable. It is tried again with the next opening if that fails.
+    fn mend(&self) {
+        if !self.folder.is_full() {
+            self.meters.open_errors.increment(1);
+            crate::spool::embedded::mend(self.folder.path(), "it was read", self.now_ms());
+        }
     }
 
     /// Says to every endpoint with work how far its deliveries reach: one whose event was refused but found again
@@ -183,7 +202,7 @@ impl Writer {
             self.recover();
         }
         let synced = match &self.store {
-            Some(store) if self.failing.is_none() => store.sync().map_err(|error| error.to_string()),
+            Some(store) if self.failing.is_none() => store.end().map_err(|error| error.to_string()),
             _ => Err("it failed and could not be opened again".to_owned()),
         };
         self.drop_store();

@@ -191,13 +191,17 @@ impl Writer {
     pub(super) fn set_aside(&mut self, uid: EndpointUid, seq: Seq) {
         let key = delivery_key(uid, seq);
         let Some(row) = self.read(|store| &store.deliveries, &key) else { return };
+        let record = self.read(|store| &store.events, &seq_key(seq));
+        let whole = record.as_ref().is_some_and(|record| decode_event(seq, record).is_some());
+        if whole && DeliveryRow::decode(&row).is_some() {
+            return;
+        }
         self.meters.read_errors.increment(1);
         tracing::error!(
             endpoint = uid.0,
             seq = seq.0,
             "a stored event is damaged: it is set aside, not delivered"
         );
-        let record = self.read(|store| &store.events, &seq_key(seq));
         let row = DeliveryRow::decode(&row).unwrap_or_else(|| {
             // Its numbers are lost with it; whether it was parked shows in the other keyspace.
             let parked = self.read(|store| &store.parked, &key).map(|_| (0, 0));

@@ -31,6 +31,10 @@ pub(crate) struct Setup {
 struct More {
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// A shell command that becomes the daemon with `exec "$@"`.
+    shell: Option<String>,
+    /// Makes the spool's folder before the first start.
+    prepare: Option<fn(&Path)>,
 }
 
 /// A daemon on loopback with a folder of its own, allowed to reach receivers on loopback.
@@ -72,6 +76,18 @@ impl Setup {
         self
     }
 
+    /// Something done to the daemon's folder before its first start.
+    pub(crate) fn prepared(mut self, prepare: fn(&Path)) -> Self {
+        self.more.prepare = Some(prepare);
+        self
+    }
+
+    /// A shell command, run in a mount namespace of its own and in the daemon's folder, before the daemon is.
+    pub(crate) fn in_namespace(mut self, command: &str) -> Self {
+        self.more.shell = Some(format!("{command} && exec \"$@\""));
+        self
+    }
+
     pub(crate) async fn start(self) -> Daemon {
         let dir = TempDir::with_prefix("postrider-test-").expect("a folder");
         let endpoints = dir.path().join("endpoints");
@@ -87,6 +103,9 @@ impl Setup {
         }
         for (name, text) in &self.texts {
             fs::write(endpoints.join(format!("{name}.toml")), text).expect("written");
+        }
+        if let Some(prepare) = self.more.prepare {
+            prepare(dir.path());
         }
         let mut daemon = Daemon { files: Writer::new(&endpoints), dir, running: None, more: self.more };
         daemon.start().await;
@@ -129,7 +148,18 @@ impl Daemon {
         assert!(self.running.is_none(), "it is running");
         let ready_file = self.ready_file();
         let _ = fs::remove_file(&ready_file);
-        let mut child = Command::new(binary())
+        let mut command = match &self.more.shell {
+            None => Command::new(binary()),
+            Some(shell) => {
+                let mut command = Command::new("unshare");
+                command
+                    .args(["--mount", "--propagation", "private", "sh", "-c", shell.as_str(), "sh"])
+                    .arg(binary());
+                command.current_dir(self.dir.path());
+                command
+            }
+        };
+        let mut child = command
             .args(["run", "-c"])
             .arg(self.dir.path().join("postrider.toml"))
             .arg("--ready-file")
@@ -230,6 +260,19 @@ impl Daemon {
             .output()
             .expect("it ran");
         (output.status.code().expect("a code"), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs a command on its files, whether it runs or not: exit code, stdout, stderr.
+    pub(crate) fn offline(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = Command::new(binary())
+            .args(arguments)
+            .arg("-c")
+            .arg(self.dir.path().join("postrider.toml"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("it ran");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().expect("a code"), text(&output.stdout), text(&output.stderr))
     }
 
     /// Has it read its files again, and returns what came of it.
