@@ -55,6 +55,8 @@ mod readme;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod routing;
