@@ -71,6 +71,10 @@ mod sinks;
 #[cfg(test)]
 mod smuggling;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod suites;
 #[cfg(test)]
 mod support;
