@@ -19,6 +19,8 @@
 //! | `damaged` | sequence | records set aside because a byte of them is wrong |
 
 mod fold;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod layer;
 mod log;
 mod record;

@@ -8,8 +8,11 @@
 mod budget;
 mod compile;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
+mod tolerant;
 
 pub use compile::{FilterError, MOST_BYTES, MOST_DEPTH, MOST_NODES};
 pub use facts::Facts;

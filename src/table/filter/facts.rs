@@ -1,9 +1,11 @@
 //! What a filter can look at, converted once for all filters of an event.
 
 use super::compile::environment;
+use super::tolerant;
 use cel::objects::{Key, Map};
 use cel::{Context, Value};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,9 +16,9 @@ pub struct Facts {
 
 /// The one member of a composed body that is looked at.
 #[derive(Deserialize)]
-struct Body {
-    #[serde(default)]
-    data: serde_json::Value,
+struct Body<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
 }
 
 impl Facts {
@@ -43,6 +45,8 @@ impl Facts {
         body: &[u8],
     ) -> Result<Self, serde_json::Error> {
         let Body { data } = serde_json::from_slice(body)?;
+        // Almost all of it can be read at once.
+        let data = serde_json::from_str(data.get()).or_else(|_| tolerant::read(data))?;
         Ok(Self::new(event, product, account, data))
     }
 
