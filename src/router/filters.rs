@@ -6,9 +6,10 @@ use super::handle::Submission;
 use crate::ids::{EndpointUid, Generation};
 use crate::spool::NewEvent;
 use crate::table::Table;
-use crate::table::filter::{EVALUATION_STACK, Facts, FilterFailure, Judgement};
+use crate::table::filter::{EVALUATION_STACK, Facts, FailureKind, FilterFailure, Judgement};
 use crossbeam_channel::{Receiver, Sender};
 use ractor::ActorRef;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What filters said about the events of a submission, by one table.
@@ -56,11 +57,18 @@ fn start() -> Sender<Work> {
         let receiver: Receiver<Work> = receiver.clone();
         let builder =
             std::thread::Builder::new().name(format!("filter-{number}")).stack_size(EVALUATION_STACK);
-        if let Err(error) = builder.spawn(move || receiver.iter().for_each(work)) {
+        if let Err(error) = builder.spawn(move || receiver.iter().for_each(survive)) {
             tracing::error!(%error, "a thread for filters did not start");
         }
     }
     sender
+}
+
+/// A panic costs the submission, whose sender is told that nothing was stored, and not the thread.
+fn survive(work: Work) {
+    if catch_unwind(AssertUnwindSafe(|| self::work(work))).is_err() {
+        tracing::error!("judging filters panicked: the events were refused");
+    }
 }
 
 fn work(work: Work) {
@@ -96,8 +104,10 @@ fn targets(
             Some(Judgement::Failed(failure)) => failures.push((entry.uid, failure)),
             Some(Judgement::Wanted) => targets.push(entry.uid),
             None if entry.spec.filter.is_none() => targets.push(entry.uid),
-            // The ingress composed the body, so it can be read.
-            None => debug_assert!(false, "a body that is no JSON"),
+            None => {
+                let reason = "the event cannot be read".into();
+                failures.push((entry.uid, FilterFailure { kind: FailureKind::Error, reason }));
+            }
         }
     }
     Some(targets)
