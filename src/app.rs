@@ -13,6 +13,8 @@ mod replays;
 mod start;
 mod stop;
 mod store;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod views;
 
@@ -86,7 +88,9 @@ impl App {
 
     /// Ends when the daemon cannot go on by itself; the reason is for people. Else never.
     pub async fn failed(&self) -> String {
-        self.backend.router.ended().await;
-        "the router has stopped".to_owned()
+        tokio::select! {
+            () = self.backend.router.ended() => "the router has stopped".to_owned(),
+            () = self.backend.spool.ended() => "the spool's writer has stopped".to_owned(),
+        }
     }
 }

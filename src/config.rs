@@ -18,6 +18,8 @@ mod endpoint_file;
 mod error;
 mod filter;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keys;
 mod load;
 mod mask;

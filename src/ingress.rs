@@ -13,6 +13,8 @@ mod answer;
 mod auth;
 mod body;
 mod envelope;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guard;
 mod handler;
 mod hygiene;

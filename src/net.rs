@@ -11,6 +11,8 @@
 pub mod address;
 mod connector;
 mod dial;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod names;
 mod policy;
 mod resolve;

@@ -1,12 +1,14 @@
 //! The sinks this binary knows. The only file that names plugin crates.
 
 use crate::metrics::Metrics;
+use futures_util::FutureExt as _;
 use postrider_sink::{Host, SinkFactory, Task};
 use postrider_sink_exec::ExecSinkFactory;
 use postrider_sink_file::FileSinkFactory;
 use postrider_sink_http::HttpSinkFactory;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
@@ -58,23 +60,31 @@ pub struct SinkHost {
     metrics: Metrics,
     tasks: TaskTracker,
     problem: Box<dyn Fn(&str) + Send + Sync>,
+    panicked: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl SinkHost {
-    /// `tasks` owns what its sinks keep running; `problem` is told why something does not work.
+    /// `tasks` owns what its sinks keep running; `problem` is told why something does not work, and `panicked` is
+    /// called when a task is gone that the sink counts on.
     pub fn new(
         endpoint: Arc<str>,
         metrics: Metrics,
         tasks: TaskTracker,
         problem: impl Fn(&str) + Send + Sync + 'static,
+        panicked: impl Fn() + Send + Sync + 'static,
     ) -> Self {
-        Self { endpoint, metrics, tasks, problem: Box::new(problem) }
+        Self { endpoint, metrics, tasks, problem: Box::new(problem), panicked: Arc::new(panicked) }
     }
 }
 
 impl Host for SinkHost {
     fn spawn(&self, task: Task) {
-        self.tasks.spawn(task);
+        let panicked = Arc::clone(&self.panicked);
+        self.tasks.spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                panicked();
+            }
+        });
     }
 
     fn up(&self, kind: &str) {
@@ -122,7 +132,7 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(15),
             concurrency: 16,
-            host: Arc::new(SinkHost::new("acme".into(), Metrics::new(), TaskTracker::new(), |_| {})),
+            host: Arc::new(SinkHost::new("acme".into(), Metrics::new(), TaskTracker::new(), |_| {}, || {})),
         };
         let plan = Sinks::standard().get("http").unwrap().check(&settings).ok().unwrap();
         let sink = plan.build(&host).await.unwrap();

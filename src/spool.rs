@@ -14,6 +14,8 @@ mod embedded;
 #[cfg(test)]
 mod faults;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod holder;
 mod index;
 mod journal;

@@ -11,8 +11,10 @@ use crate::config::parse_rate;
 use crate::history::{Filter, History as _, Outcome};
 use crate::ids::{EndpointUid, EventId, Seq};
 use crate::policy::{Rate, TokenBucket};
+use futures_util::FutureExt as _;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +32,8 @@ const BATCH: NonZeroUsize = NonZeroUsize::new(200).unwrap();
 const RATE: &str = "50/s";
 /// How long a dry run may take before it is answered with what it has counted.
 const COUNTING: Duration = Duration::from_secs(10);
+/// Between two batches, at least: each is a commit with a sync of its own, and live events wait behind it.
+const PACE: Duration = Duration::from_millis(25);
 /// After the spool was full.
 const FULL: Duration = Duration::from_millis(500);
 
@@ -38,6 +42,9 @@ const FULL: Duration = Duration::from_millis(500);
 pub(super) struct Replays {
     jobs: Arc<Mutex<VecDeque<Job>>>,
     tasks: TaskTracker,
+    /// Jobs panic at their next batch.
+    #[cfg(test)]
+    pub(super) crash: Arc<std::sync::atomic::AtomicBool>,
 }
 
 struct Job {
@@ -160,14 +167,13 @@ struct Worker {
 
 impl Worker {
     async fn work(self) {
-        let ended = match self.count().await {
-            Ok(()) if self.dry_run || self.cancel.is_cancelled() => Ok(()),
-            Ok(()) => {
-                self.replays.note(&self.id, |job| job.state = ReplayState::Running);
-                self.replay().await
-            }
-            Err(error) => Err(error),
-        };
+        // A job that never ends would keep its place among those that go on.
+        let made = AssertUnwindSafe(self.make()).catch_unwind().await;
+        let ended = made.unwrap_or_else(|_| {
+            Err(DeliveryError::Failing(
+                "it broke off, a fault of the daemon; another goes on with what is left".into(),
+            ))
+        });
         let now_ms = unix_ms(&*self.backend.clock);
         let cancelled = self.cancel.is_cancelled();
         self.replays.note(&self.id, |job| {
@@ -184,9 +190,20 @@ impl Worker {
         }
     }
 
+    async fn make(&self) -> Answered<()> {
+        self.count().await?;
+        if self.dry_run || self.cancel.is_cancelled() {
+            return Ok(());
+        }
+        self.replays.note(&self.id, |job| job.state = ReplayState::Running);
+        self.replay().await
+    }
+
     async fn count(&self) -> Answered<()> {
         let mut from = Some(0);
+        let clock = &*self.backend.clock;
         while let Some(place) = from.filter(|_| !self.cancel.is_cancelled()) {
+            let begun = clock.now();
             let read = self.backend.history.dead_since(self.run.filter.clone(), place, self.before, BATCH);
             let page = read.await.map_err(failing)?;
             let bytes: u64 = page.letters.iter().map(|letter| u64::from(letter.length)).sum();
@@ -196,6 +213,8 @@ impl Worker {
                 job.bytes += bytes;
             });
             from = page.next;
+            // Half of the time is everybody else's.
+            tokio::time::sleep(clock.now().saturating_duration_since(begun)).await;
         }
         Ok(())
     }
@@ -203,6 +222,7 @@ impl Worker {
     async fn replay(&self) -> Answered<()> {
         let clock = &*self.backend.clock;
         let mut bucket = TokenBucket::new(self.run.rate, clock.now());
+        let most = self.most();
         let mut from = Some(0);
         while let Some(place) = from {
             let read = self.backend.history.dead_since(self.run.filter.clone(), place, self.before, BATCH);
@@ -217,7 +237,7 @@ impl Worker {
             while !left.is_empty() {
                 let mut batch = Vec::new();
                 let mut wait = Duration::ZERO;
-                while let Some(letter) = left.front().copied() {
+                while let Some(letter) = left.front().copied().filter(|_| batch.len() < most) {
                     match bucket.take(clock.now(), 1) {
                         Ok(()) => batch.push(letter),
                         Err(until) => {
@@ -233,6 +253,10 @@ impl Worker {
                 if !batch.is_empty() && !self.batch(batch, &mut left).await? {
                     wait = wait.max(FULL);
                 }
+                // A page that ended early is no reason to wait for the next.
+                if !left.is_empty() {
+                    wait = wait.max(PACE);
+                }
                 tokio::select! {
                     () = self.cancel.cancelled() => return Ok(()),
                     () = tokio::time::sleep(wait) => {}
@@ -242,12 +266,24 @@ impl Worker {
         Ok(())
     }
 
+    /// Letters of one batch: twice what is due between two, so that what fell behind is made up for, and the second's
+    /// worth that a rate lets through at first does not come all at once.
+    fn most(&self) -> usize {
+        let Rate { count, per } = self.run.rate;
+        let due = f64::from(count.get()) * PACE.as_secs_f64() / per.as_secs_f64().max(f64::MIN_POSITIVE);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+        let most = (2.0 * due).ceil().clamp(1.0, 1e6) as usize;
+        most
+    }
+
     /// One commit. False: some did not fit, and are left for later.
     async fn batch(
         &self,
         batch: Vec<(EndpointUid, Seq)>,
         left: &mut VecDeque<(EndpointUid, Seq)>,
     ) -> Answered<bool> {
+        #[cfg(test)]
+        assert!(!self.replays.crash.load(std::sync::atomic::Ordering::Relaxed), "told to crash");
         let outcomes = self.backend.history.replay(batch.clone()).await.map_err(failing)?;
         let full: Vec<_> = batch
             .iter()

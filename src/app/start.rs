@@ -114,7 +114,7 @@ impl App {
         let store = Arc::new(Store::new(loader.clone()));
         let (reload, _joined) = ReloadActor::start(ReloadArgs {
             loader,
-            running,
+            running: Arc::new(running),
             generation,
             publisher: Arc::new(live),
             metrics: metrics.clone(),

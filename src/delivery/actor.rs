@@ -86,6 +86,8 @@ pub enum EndpointMessage {
         /// The sink, or why there is none.
         result: Result<Arc<dyn Sink>, Arc<str>>,
     },
+    /// What a sink keeps running between attempts has panicked: only another sink can do its work.
+    SinkPanicked,
     /// Deliveries were read in order.
     ReadFinished {
         /// What was missed when the read began.
@@ -216,6 +218,7 @@ impl Actor for EndpointActor {
             EndpointMessage::Drain => state.on_drain(),
             EndpointMessage::Booted(result) => state.on_booted(result?),
             EndpointMessage::SinkBuilt { revision, result } => state.on_sink_built(revision, result),
+            EndpointMessage::SinkPanicked => return Err("a task of its sink panicked".into()),
             EndpointMessage::ReadFinished { target, asked, result } => {
                 state.on_read(target, asked, result)?;
             }

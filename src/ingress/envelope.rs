@@ -41,8 +41,10 @@ pub(super) struct Rules<'a> {
     pub(super) key: Option<&'a str>,
     /// The `traceparent` of the request.
     pub(super) traceparent: Option<&'a Arc<str>>,
-    /// Milliseconds since the Unix epoch.
+    /// When it is accepted, as it is kept. Milliseconds since the Unix epoch.
     pub(super) accepted_ms: u64,
+    /// The same as subscribers are told.
+    pub(super) stamp_ms: u64,
 }
 
 /// How a request carries its events.

@@ -6,7 +6,7 @@ use super::envelope::{self, Form, MAX_ID, Rules};
 use super::hygiene;
 use super::problem::{Answer, ItemError, Kind, Problem};
 use super::watch::{Phase, Watch};
-use crate::clock::unix_ms;
+use crate::clock::{Clock, unix_ms, wall_ms};
 use crate::config::DaemonConfig;
 use crate::router::Submission;
 use http::header::{HeaderMap, HeaderName};
@@ -68,7 +68,7 @@ impl Handler {
         self.watch.enter(Phase::Busy, begun);
 
         let table = shared.router.table();
-        let parsed = parse(&bytes, form, &head, &sender, &config, &table.catalogue, unix_ms(&*shared.clock))?;
+        let parsed = parse(&bytes, form, &head, &sender, &config, &table.catalogue, &*shared.clock)?;
         let count = parsed.events.len();
         if count == 0 {
             return Ok(answer::accepted(&[], parsed.array));
@@ -99,7 +99,7 @@ fn parse(
     sender: &Sender,
     config: &DaemonConfig,
     catalogue: &crate::table::Catalogue,
-    accepted_ms: u64,
+    clock: &dyn Clock,
 ) -> Result<envelope::Parsed, Problem> {
     let traceparent = hygiene::traceparent(&head.headers);
     let key = idempotency_key(&head.headers);
@@ -110,7 +110,8 @@ fn parse(
         accounts: sender.accounts(),
         key: key.as_ref().ok().copied().flatten(),
         traceparent: traceparent.as_ref(),
-        accepted_ms,
+        accepted_ms: unix_ms(clock),
+        stamp_ms: wall_ms(clock),
     };
     let parsed = envelope::parse(bytes, form, &rules)?;
     // After the body: that it is no event is worse.

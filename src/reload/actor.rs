@@ -1,5 +1,6 @@
 use super::evaluate::Running;
 use super::handle::ReloadHandle;
+use super::keeper::Keeper;
 use super::last_good::LastGood;
 use super::metrics::ReloadMetrics;
 use super::outcome::{Change, ReloadOutcome, ReloadStatus};
@@ -13,7 +14,7 @@ use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -51,17 +52,21 @@ pub enum ReloadMessage {
     RoundFinished(RoundFinished),
     /// What is not in force is to be tried again.
     Retry,
+    /// Panic.
+    #[cfg(test)]
+    Crash,
 }
 
 /// What a round came to; the actor's own business.
 pub struct RoundFinished(Result<Round, String>);
 
 /// What a [`ReloadActor`] starts with.
+#[derive(Clone)]
 pub struct ReloadArgs {
     /// Reads the files.
     pub loader: Loader,
     /// What is in force: it was published as `generation`.
-    pub running: Running,
+    pub running: Arc<Running>,
     /// Of which generation.
     pub generation: Generation,
     /// Where configurations go: the router.
@@ -74,11 +79,21 @@ pub struct ReloadArgs {
     pub watch: Option<WatchTimes>,
 }
 
+/// What is in force, known beyond one actor: the next one goes on from there.
+pub(super) type InForce = Arc<Mutex<(Arc<Running>, Generation)>>;
+
+/// What one actor is started with.
+pub struct Incarnation {
+    pub(super) args: ReloadArgs,
+    pub(super) in_force: InForce,
+}
+
 /// A [`ReloadActor`] at work.
 pub struct ReloadState {
     bench: Bench,
     running: Arc<Running>,
     generation: Generation,
+    in_force: InForce,
     clock: Arc<dyn Clock>,
     metrics: ReloadMetrics,
     watcher: Option<Watcher>,
@@ -103,27 +118,31 @@ struct NextRound {
 }
 
 impl ReloadActor {
-    /// Starts the actor. The join handle ends when it has stopped.
+    /// Starts the actor, and has it started again whenever it fails. The join handle ends when it was stopped.
     ///
     /// # Errors
     /// The actor could not be started.
     pub async fn start(args: ReloadArgs) -> Result<(ReloadHandle, JoinHandle<()>), SpawnErr> {
-        let (actor, join) = Self::spawn(None, Self, args).await?;
-        Ok((ReloadHandle::new(actor), join))
+        let keeper = Keeper::new(args);
+        let (actor, join) = keeper.spawn().await?;
+        let handle = ReloadHandle::new(actor);
+        #[expect(clippy::disallowed_methods, reason = "the caller gets the handle, and the actor's stops it")]
+        let kept = tokio::spawn(keeper.keep(handle.clone(), join));
+        Ok((handle, kept))
     }
 }
 
 impl Actor for ReloadActor {
     type Msg = ReloadMessage;
     type State = ReloadState;
-    type Arguments = ReloadArgs;
+    type Arguments = Incarnation;
 
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        args: Self::Arguments,
+        Incarnation { args, in_force }: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let running = Arc::new(args.running);
+        let running = args.running;
         let spool = running.daemon.spool.path.clone();
         let last_good = tokio::task::spawn_blocking(move || LastGood::open(&spool)).await?;
         let metrics = ReloadMetrics::new(&args.metrics);
@@ -146,6 +165,7 @@ impl Actor for ReloadActor {
             bench: Bench { loader: args.loader, last_good, publisher: args.publisher },
             running,
             generation: args.generation,
+            in_force,
             clock: args.clock,
             metrics,
             watcher,
@@ -183,6 +203,8 @@ impl Actor for ReloadActor {
                 let _ = reply.send(state.status());
             }
             ReloadMessage::RoundFinished(RoundFinished(round)) => state.finished(&myself, round),
+            #[cfg(test)]
+            ReloadMessage::Crash => panic!("told to crash"),
         }
         state.start_round(&myself);
         Ok(())
@@ -230,6 +252,8 @@ impl ReloadState {
                     self.bench.publisher.look_again();
                 }
                 self.generation = round.published.unwrap_or(self.generation);
+                *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) =
+                    (Arc::clone(&self.running), self.generation);
                 if let Some(watcher) = &self.watcher {
                     watcher.watch(watcher::paths(&self.bench.loader, &self.running));
                 }

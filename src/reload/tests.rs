@@ -67,7 +67,7 @@ async fn start(folder: tempfile::TempDir, watch: Option<WatchTimes>) -> Bench {
     let recorder = Arc::new(recorder);
     let args = ReloadArgs {
         loader,
-        running: initial.running,
+        running: Arc::new(initial.running),
         generation: Generation(1),
         publisher: recorder.clone(),
         metrics: Metrics::new(),
@@ -104,6 +104,31 @@ impl Bench {
 
 fn names(publication: &Publication) -> Vec<&str> {
     publication.endpoints.iter().map(|spec| &*spec.identity.name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_keeps_panicking_is_parked_and_given_another_chance_later() {
+    let bench = start(folder(&[("acme", GOOD)]), None).await;
+    let limit = crate::policy::RestartPolicy::LIMIT;
+    for _ in 0..=limit {
+        // Until it is there again, so that each crash is one of its own.
+        while bench.handle.status().await.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bench.handle.crash();
+        assert!(bench.handle.status().await.is_none(), "it died");
+    }
+    let outcome = bench.handle.reload().await;
+    assert!(outcome.errors()[0].one_line().contains("started again"), "{outcome:?}");
+    let parked = tokio::time::Instant::now();
+    while bench.handle.status().await.is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(parked.elapsed() >= crate::policy::RestartPolicy::PARKED, "{:?}", parked.elapsed());
+    bench.write("endpoints/other.toml", GOOD);
+    let outcome = bench.handle.reload().await;
+    assert!(outcome.is_ok() && outcome.generation() > Generation(1), "{outcome:?}");
+    bench.stop().await;
 }
 
 mod files;

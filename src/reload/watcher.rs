@@ -8,12 +8,16 @@ use crate::config::Loader;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// After a failure of the watching itself.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// How patient a watcher is.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +75,20 @@ impl Watcher {
     ) -> Self {
         let (orders, inbox) = channel();
         let hints = Hints { orders: orders.clone(), waiting: Arc::default() };
-        let run = move || Loop::new(paths, times, clock, hints).run(&inbox, &changed);
+        let run = move || {
+            let mut paths = paths;
+            let watch = |paths: &WatchPaths| {
+                Loop::new(paths.clone(), times, Arc::clone(&clock), hints.clone()).run(&inbox, &changed);
+            };
+            while catch_unwind(AssertUnwindSafe(|| watch(&paths))).is_err() {
+                tracing::error!("what watches the files failed, and begins anew");
+                match inbox.recv_timeout(AGAIN) {
+                    Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                    Ok(Order::Watch(others)) => paths = others,
+                    Ok(Order::Hint) | Err(RecvTimeoutError::Timeout) => {}
+                }
+            }
+        };
         let thread = std::thread::Builder::new().name("postrider-watch".to_owned()).spawn(run);
         if let Err(error) = &thread {
             tracing::error!(%error, "files are not watched: no thread");

@@ -118,11 +118,11 @@ pub enum RouterMessage {
         /// Answered when none is in flight.
         reply: oneshot::Sender<()>,
     },
-    /// Make an endpoint's actor panic.
+    /// Make an endpoint's actor panic; none: the router itself.
     #[cfg(test)]
     Crash {
         /// Its name.
-        name: Arc<str>,
+        name: Option<Arc<str>>,
     },
 }
 
@@ -195,7 +195,9 @@ impl Actor for RouterActor {
             RouterMessage::Pass { uid, message } => state.pass(uid, message),
             RouterMessage::Drain { reply } => state.drain(reply),
             #[cfg(test)]
-            RouterMessage::Crash { name } => state.crash(&name),
+            RouterMessage::Crash { name: Some(name) } => state.crash(&name),
+            #[cfg(test)]
+            RouterMessage::Crash { name: None } => panic!("told to crash"),
         }
         Ok(())
     }

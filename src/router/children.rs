@@ -170,6 +170,10 @@ impl RouterState {
             shared.set_problem(Some(Problem { at_ms: unix_ms(&*clock), reason: reason.into() }));
         };
         let (metrics, tasks) = (self.deps.metrics.clone(), self.deps.sink_tasks.clone());
+        let router = myself.clone();
+        let panicked = move || {
+            drop(router.cast(RouterMessage::Pass { uid, message: EndpointMessage::SinkPanicked }));
+        };
         let host = HostContext {
             endpoint: Arc::clone(name),
             user_agent: Arc::clone(&self.deps.user_agent),
@@ -179,7 +183,7 @@ impl RouterState {
             connect_timeout: child.spec.delivery.connect_timeout,
             timeout: child.spec.delivery.timeout,
             concurrency: child.spec.delivery.concurrency.get(),
-            host: Arc::new(SinkHost::new(Arc::clone(name), metrics, tasks, problem)),
+            host: Arc::new(SinkHost::new(Arc::clone(name), metrics, tasks, problem, panicked)),
         };
         let (attempts, router) = (TaskTracker::new(), myself.clone());
         let args = EndpointArgs {

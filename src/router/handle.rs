@@ -221,7 +221,13 @@ impl RouterHandle {
     /// Makes the actor of an endpoint panic.
     #[cfg(test)]
     pub(crate) fn crash(&self, name: &str) {
-        drop(self.actor.cast(RouterMessage::Crash { name: name.into() }));
+        drop(self.actor.cast(RouterMessage::Crash { name: Some(name.into()) }));
+    }
+
+    /// Makes the router panic.
+    #[cfg(test)]
+    pub(crate) fn crash_itself(&self) {
+        drop(self.actor.cast(RouterMessage::Crash { name: None }));
     }
 
     /// Hands over events of which filters have said something.

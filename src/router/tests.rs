@@ -239,6 +239,131 @@ async fn what_a_sink_without_http_rejects_is_no_error_of_http() {
 }
 
 #[tokio::test]
+async fn an_actor_that_keeps_panicking_is_parked_and_costs_nobody_else_anything() {
+    use crate::delivery::Condition;
+    let mut house = house(&["acme", "other"]).await;
+    let series = |count: u32| format!("postrider_actor_restarts_total{{actor=\"endpoint\"}} {count}\n");
+    let until = async |house: &House, what: &str| {
+        let start = SystemClock.now();
+        while !house.metrics.render().contains(what) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{}", house.metrics.render());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let limit = crate::policy::RestartPolicy::LIMIT;
+    for crash in 1..=limit + 1 {
+        // What it is started again for is still there.
+        house.post(&format!("m{crash}")).await;
+        while !house.metrics.render().contains(&series(crash)) {
+            house.router.crash("acme");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    until(&house, &series(limit + 1)).await;
+    let uid = house.router.table().named("acme").unwrap().uid;
+    let router = house.router.clone();
+    let condition = || {
+        let known = router.directory().list();
+        known.into_iter().find(|(known, _)| *known == uid).map(|(_, seen)| seen.shared.condition())
+    };
+    assert_eq!(condition(), Some(Condition::Parked));
+    house.post("parked").await;
+    let wanted: Vec<String> = (1..=limit + 1).map(|n| format!("m{n}")).chain(["parked".to_owned()]).collect();
+    // The other one had all of it, once.
+    let mut seen = Vec::new();
+    while seen.iter().filter(|(name, _)| *name == "other").count() < wanted.len() {
+        seen.extend(house.seen(1).await);
+    }
+    assert!(!seen.contains(&("acme", "parked".to_owned())), "a parked endpoint attempts nothing");
+
+    assert!(house.router.resume("acme").await);
+    while wanted.iter().any(|text| !seen.contains(&("acme", text.clone()))) {
+        seen.extend(house.seen(1).await);
+    }
+    for text in &wanted {
+        assert_eq!(seen.iter().filter(|one| **one == ("other", text.clone())).count(), 1, "{text}: {seen:?}");
+    }
+    assert_eq!(condition(), Some(Condition::Active));
+    house.stop().await;
+}
+
+/// A sink that counts on a task, which panics as often as it is told.
+struct Frail {
+    crashes: Arc<std::sync::atomic::AtomicU32>,
+    seen: mpsc::UnboundedSender<(&'static str, String)>,
+}
+
+#[async_trait]
+impl SinkPlan for Frail {
+    fn destination(&self) -> String {
+        "frail".to_owned()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        2
+    }
+
+    async fn build(&self, host: &HostContext) -> Result<Arc<dyn Sink>, BuildError> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let (work, mut works) = mpsc::channel::<(String, oneshot::Sender<()>)>(1);
+        let (crashes, seen) = (Arc::clone(&self.crashes), self.seen.clone());
+        host.host.spawn(Box::pin(async move {
+            while let Some((body, done)) = works.recv().await {
+                let left = crashes.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+                assert!(left.is_err(), "told to panic");
+                let _ = (seen.send(("frail", body)), done.send(()));
+            }
+        }));
+        Ok(Arc::new(Through(work)))
+    }
+}
+
+struct Through(mpsc::Sender<(String, oneshot::Sender<()>)>);
+
+#[async_trait]
+impl Sink for Through {
+    async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        let (done, ended) = oneshot::channel();
+        let body = String::from_utf8_lossy(&delivery.body).into_owned();
+        // With its task gone it would wait until the deadline, for ever.
+        if self.0.send((body, done)).await.is_err() || ended.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Outcome::delivered("".into())
+    }
+}
+
+#[tokio::test]
+async fn a_sink_whose_task_panics_is_built_again_and_holds_no_slot() {
+    let mut house = house(&[]).await;
+    let (tell, seen) = mpsc::unbounded_channel();
+    house.seen = seen;
+    let plan = Frail { crashes: Arc::new(3.into()), seen: tell };
+    let mut delivery = DeliverySettings { timeout: Duration::from_secs(3600), ..DeliverySettings::default() };
+    delivery.concurrency = std::num::NonZeroUsize::new(1).unwrap();
+    let spec = EndpointSpec {
+        identity: Identity { name: "frail".into(), account: None },
+        lifecycle: Lifecycle::Active,
+        events: Selection::All,
+        products: Selection::All,
+        filter: None,
+        delivery,
+        sink: Some(SinkSpec { kind: "frail".into(), settings: BTreeMap::new(), plan: Arc::new(plan) }),
+    };
+    let daemon = Arc::clone(&house.daemon);
+    let endpoints = vec![Arc::new(spec)];
+    house.router.publish(Publication { daemon, endpoints, invalid: Vec::new() }).await.unwrap();
+    for number in 0..4 {
+        house.post(&format!("m{number}")).await;
+    }
+    let texts: Vec<String> = house.seen(4).await.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["m0", "m1", "m2", "m3"]);
+    let text = house.metrics.render();
+    assert!(text.contains("postrider_actor_restarts_total{actor=\"endpoint\"} 3"), "{text}");
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn a_sink_that_panics_has_failed_one_attempt() {
     let mut house = house(&["acme"]).await;
     house.post("panic").await;

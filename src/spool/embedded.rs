@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Who hears what the spool says by itself; called on the writer's thread, so it must only pass it on.
 pub type Listener = Box<dyn Fn(SpoolEvent) + Send>;
@@ -45,6 +46,8 @@ pub struct EmbeddedSpool {
     shared: Arc<Shared>,
     commands: Sender<Command>,
     readers: Arc<Semaphore>,
+    /// Cancelled when the writer's thread has ended, however it did.
+    over: CancellationToken,
 }
 
 impl EmbeddedSpool {
@@ -89,12 +92,30 @@ impl EmbeddedSpool {
             meters,
             commands: receiver,
         };
+        let over = CancellationToken::new();
         let writer = Writer::new(parts).map_err(|error| OpenError::Store(error.to_string()))?;
         std::thread::Builder::new()
             .name("spool-writer".to_owned())
-            .spawn(move || writer.run())
+            .spawn({
+                let over = over.clone().drop_guard();
+                move || {
+                    let _over = over;
+                    writer.run();
+                }
+            })
             .map_err(|error| OpenError::Store(error.to_string()))?;
-        Ok(Arc::new(Self { shared, commands, readers: Arc::new(Semaphore::new(READERS)) }))
+        Ok(Arc::new(Self { shared, commands, readers: Arc::new(Semaphore::new(READERS)), over }))
+    }
+
+    /// Ends when the writer has: it was closed, or it panicked. Nothing is taken any more then.
+    pub async fn ended(&self) {
+        self.over.cancelled().await;
+    }
+
+    /// Makes the writer panic.
+    #[cfg(test)]
+    pub(crate) fn crash(&self) {
+        self.tell(Command::Crash);
     }
 
     /// Changes the budgets, from the next commit on. `config.path` stays what it is.

@@ -20,6 +20,8 @@
 
 pub(crate) mod end;
 mod fold;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod layer;
 pub(crate) mod log;
 mod record;

@@ -59,17 +59,58 @@ type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
 /// What the writer is told.
 pub(super) enum Command {
     Append(Append),
-    Settle { endpoint: EndpointUid, epoch: u64, unwritten: Arc<Unwritten>, seq: Seq, settlement: Settlement },
-    Park { endpoint: EndpointUid, epoch: u64, unwritten: Arc<Unwritten>, parked: Parked, note: HistoryNote },
-    Tried { endpoint: EndpointUid, epoch: u64, seq: Seq, note: HistoryNote },
-    Amend { amendment: Amendment, reply: Reply<Amended> },
-    Acquire { endpoint: EndpointUid, reply: Reply<Lease> },
-    PutState { endpoint: EndpointUid, state: EndpointState },
-    Register { identities: Vec<Identity>, reply: Reply<Vec<EndpointUid>> },
-    Remove { endpoint: EndpointUid },
-    Damaged { endpoint: EndpointUid, seq: Seq },
-    Limits { config: SpoolConfig, dedup: DedupLimits },
-    Close { reply: Reply<()> },
+    Settle {
+        endpoint: EndpointUid,
+        epoch: u64,
+        unwritten: Arc<Unwritten>,
+        seq: Seq,
+        settlement: Settlement,
+    },
+    Park {
+        endpoint: EndpointUid,
+        epoch: u64,
+        unwritten: Arc<Unwritten>,
+        parked: Parked,
+        note: HistoryNote,
+    },
+    Tried {
+        endpoint: EndpointUid,
+        epoch: u64,
+        seq: Seq,
+        note: HistoryNote,
+    },
+    Amend {
+        amendment: Amendment,
+        reply: Reply<Amended>,
+    },
+    Acquire {
+        endpoint: EndpointUid,
+        reply: Reply<Lease>,
+    },
+    PutState {
+        endpoint: EndpointUid,
+        state: EndpointState,
+    },
+    Register {
+        identities: Vec<Identity>,
+        reply: Reply<Vec<EndpointUid>>,
+    },
+    Remove {
+        endpoint: EndpointUid,
+    },
+    Damaged {
+        endpoint: EndpointUid,
+        seq: Seq,
+    },
+    Limits {
+        config: SpoolConfig,
+        dedup: DedupLimits,
+    },
+    Close {
+        reply: Reply<()>,
+    },
+    #[cfg(test)]
+    Crash,
 }
 
 /// What the writer knows of one endpoint.
@@ -284,6 +325,8 @@ impl Writer {
             Command::Register { identities, reply } => self.register(identities, reply),
             Command::Acquire { endpoint, reply } => self.acquire(endpoint, reply),
             Command::Amend { amendment, reply } => self.amend(amendment, reply),
+            #[cfg(test)]
+            Command::Crash => panic!("told to crash"),
             said if self.failing.is_some() => self.kept.push(said),
             said => {
                 self.apply(&said);
@@ -324,6 +367,8 @@ impl Writer {
             | Command::Amend { .. }
             | Command::Register { .. }
             | Command::Acquire { .. } => {}
+            #[cfg(test)]
+            Command::Crash => {}
         }
     }
 

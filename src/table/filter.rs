@@ -8,6 +8,8 @@
 mod budget;
 mod compile;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lenient;
 #[cfg(test)]
 mod tests;

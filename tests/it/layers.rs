@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 9] = [
     &["router"],
     &["reload"],
     &["ingress", "admin"],
-    &["app", "cli"],
+    &["app", "cli", "fuzz"],
 ];
 
 fn root() -> PathBuf {

@@ -16,6 +16,8 @@ mod bad_input;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod csrf;
@@ -63,6 +65,8 @@ mod readme;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod routing;
@@ -79,7 +83,11 @@ mod sinks;
 #[cfg(test)]
 mod smuggling;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod spool;
+#[cfg(test)]
+mod storm;
 #[cfg(test)]
 mod suites;
 #[cfg(test)]

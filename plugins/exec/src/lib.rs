@@ -35,6 +35,8 @@
 
 mod answer;
 mod child;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod lines;
 mod message;
 mod pending;

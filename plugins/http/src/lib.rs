@@ -9,6 +9,8 @@
 mod answer;
 mod auth;
 mod credentials;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod headers;
 mod link;
 mod plan;

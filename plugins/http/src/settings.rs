@@ -131,7 +131,7 @@ pub(crate) fn host_and_port(url: &Url) -> Result<(String, u16), Wrong> {
     Ok((host, port))
 }
 
-fn parse(text: &str) -> Result<Destination, Wrong> {
+pub(crate) fn parse(text: &str) -> Result<Destination, Wrong> {
     let wrong = |message: &str| (message.to_owned(), "");
     if text.trim().is_empty() {
         return Err((String::from("the URL is empty"), "Enter the endpoint URL."));

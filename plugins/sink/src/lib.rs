@@ -56,6 +56,11 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Instant;
     /// The time since the Unix epoch, for timestamps.
     fn unix(&self) -> Duration;
+    /// The same as it would be if nobody had set the machine's clock since this process began: for ages and waits,
+    /// which no correction of a clock may stretch or shorten.
+    fn steady(&self) -> Duration {
+        self.unix()
+    }
 }
 
 /// Why a sink could not be built from settings that were checked: a file that is not there, a bad certificate.

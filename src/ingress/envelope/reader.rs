@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
     pub(super) fn event(&mut self, checked: Checked<'_>) -> NewEvent {
         let rules = self.rules;
         let timestamp =
-            checked.timestamp.unwrap_or_else(|| self.stamp.get_or_insert_with(|| stamp(rules.accepted_ms)));
+            checked.timestamp.unwrap_or_else(|| self.stamp.get_or_insert_with(|| stamp(rules.stamp_ms)));
         NewEvent {
             body: compose::body(&checked.event, timestamp, checked.data, checked.has_details),
             event: checked.event,

@@ -9,6 +9,7 @@ fn rules(catalogue: &Catalogue) -> Rules<'_> {
         key: None,
         traceparent: None,
         accepted_ms: 1_795_410_000_123,
+        stamp_ms: 1_795_410_000_123,
     }
 }
 

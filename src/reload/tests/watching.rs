@@ -39,6 +39,26 @@ async fn arrives(bench: &mut Bench, number: usize, how: &str) {
         .unwrap_or_else(|_| panic!("{how} went unseen"));
 }
 
+#[test]
+fn a_watcher_that_panics_begins_anew() {
+    let folder = folder(&[("a", GOOD)]);
+    let endpoints = folder.path().join("endpoints");
+    let paths = WatchPaths { files: BTreeSet::new(), folders: BTreeSet::from([endpoints.clone()]) };
+    let (told, calls) = mpsc::channel();
+    let first = AtomicBool::new(true);
+    let changed = move || {
+        let heard = told.send(()).is_ok();
+        assert!(!first.swap(false, Ordering::Relaxed), "told to panic");
+        heard
+    };
+    let _watcher = Watcher::start(paths, POLLED, Arc::new(SystemClock), changed);
+    let call = |what: &str| calls.recv_timeout(Duration::from_secs(10)).unwrap_or_else(|_| panic!("{what}"));
+    call("it begins");
+    call("it begins anew after its panic");
+    fs::write(endpoints.join("b.toml"), GOOD).unwrap();
+    call("it watches again");
+}
+
 async fn edits_are_noticed(times: WatchTimes) {
     let mut bench = start(folder(&[("a", GOOD), ("b", GOOD)]), Some(times)).await;
     let file = bench.path("endpoints/a.toml");

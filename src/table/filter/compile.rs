@@ -14,6 +14,8 @@ pub const MOST_BYTES: usize = 2048;
 pub const MOST_NODES: usize = 1000;
 /// How deep its parts may nest.
 pub const MOST_DEPTH: usize = 32;
+/// Brackets inside each other, more than any expression of [`MOST_DEPTH`] needs.
+const MOST_BRACKETS: usize = 4 * MOST_DEPTH;
 
 /// What an expression may look at.
 const VARIABLES: [&str; 4] = ["event", "product", "account", "data"];
@@ -71,9 +73,28 @@ pub(super) fn compile(source: &str) -> Result<IdedExpr, FilterError> {
         let message = format!("the filter has {} bytes, and may have {MOST_BYTES}", source.len());
         return Err(FilterError::new(message, all));
     }
-    // How deep it nests is known once it is parsed, and the parser goes as deep as it has to.
+    // How deep it nests is known once it is parsed, and the parser goes as deep as it has to. Where a bracket costs one
+    // byte and needs no other to close it, that is deeper than its stack.
+    if brackets(source) > MOST_BRACKETS {
+        return Err(too_deep(all));
+    }
     let parsed = with_stack(|| parse(source));
     parsed.unwrap_or_else(|| Err(FilterError::new("the filter cannot be read", all)))
+}
+
+/// The most brackets inside each other; those in strings count as well, which nobody will ever notice.
+fn brackets(source: &str) -> usize {
+    let deeper = |(now, most): (usize, usize), byte| match byte {
+        b'(' | b'[' | b'{' => (now + 1, most.max(now + 1)),
+        b')' | b']' | b'}' => (now.saturating_sub(1), most),
+        _ => (now, most),
+    };
+    source.bytes().fold((0, 0), deeper).1
+}
+
+fn too_deep(span: Range<usize>) -> FilterError {
+    let help = format!("At most {MOST_DEPTH} levels and {MOST_NODES} parts, with macros expanded.");
+    FilterError::new("the filter nests too deep", span).help(help)
 }
 
 fn parse(source: &str) -> Result<IdedExpr, FilterError> {
@@ -113,11 +134,12 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn visit(&mut self, node: &mut IdedExpr, depth: usize) -> Result<(), FilterError> {
         self.nodes += 1;
-        if depth > MOST_DEPTH || self.nodes > MOST_NODES {
-            let message =
-                if depth > MOST_DEPTH { "the filter nests too deep" } else { "the filter is too long" };
+        if depth > MOST_DEPTH {
+            return Err(too_deep(0..self.source.len()));
+        }
+        if self.nodes > MOST_NODES {
             let help = format!("At most {MOST_DEPTH} levels and {MOST_NODES} parts, with macros expanded.");
-            return Err(FilterError::new(message, 0..self.source.len()).help(help));
+            return Err(FilterError::new("the filter is too long", 0..self.source.len()).help(help));
         }
         let id = node.id;
         match &mut node.expr {

@@ -7,6 +7,22 @@ fn judge(filter: &str, data: serde_json::Value) -> Judgement {
     Filter::compile(filter).unwrap_or_else(|error| panic!("{filter}: {error}")).judge(&facts)
 }
 
+#[test]
+fn numbers_out_of_range_and_halves_of_characters_hide_nothing_else_from_a_filter() {
+    let body = br#"{"event":"failed","data":{"status":"failed","details":{"n":1e400,"cut":"a\ud83d","\udc00":[1,{"code":503}],
+        "code":500,"text":"\u00e9"}}}"#;
+    for (filter, wanted) in [
+        ("data.status == 'failed' && data.details.code == 500", true),
+        ("data.details.cut.startsWith('a') && data.details.text == '\u{e9}'", true),
+        ("data.details.n > 1.0e300", true),
+        ("data.details.code == 501", false),
+    ] {
+        let facts = Facts::of_body("failed", "crm", None, body).expect("it is JSON");
+        let judged = Filter::compile(filter).expect(filter).judge(&facts);
+        assert_eq!(judged, if wanted { Judgement::Wanted } else { Judgement::Unwanted }, "{filter}");
+    }
+}
+
 fn error(filter: &str) -> FilterError {
     Filter::compile(filter).expect_err(filter)
 }
@@ -117,6 +133,9 @@ fn an_expression_as_deep_as_it_may_be_fits_the_stack_it_is_judged_on() {
         ] {
             let count = (MOST_BYTES - middle.len()) / (open.len() + close.len());
             let _ = Filter::compile(&format!("{}{middle}{}", open.repeat(count), close.repeat(count)));
+        }
+        for open in ["(", "[", "{", "has(", "data[", "data.all(x,", "!(", "-[", "{1:", "[[{(", "(a?"] {
+            let _ = Filter::compile(&open.repeat(MOST_BYTES / open.len()));
         }
         for (head, tail) in [
             ("data", ".a"),

@@ -1,7 +1,7 @@
 use super::until;
 use postrider_checker::publish::{self, Publisher, Summary, To};
 use postrider_checker::receive::{self, Receiver};
-use postrider_checker::verify::{Report, Subscription, verify, write_subscriptions};
+use postrider_checker::verify::{Report, Subscription, verify, verify_part, write_subscriptions};
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -60,6 +60,11 @@ impl Load {
     pub(crate) async fn finish(&self, publisher: Publisher, deadline: Duration) -> Summary {
         until(deadline, "the publisher ends", async || publisher.is_finished()).await;
         publisher.join().expect("a summary")
+    }
+
+    /// What the logs say of the events with these numbers.
+    pub(crate) fn report_part(&self, numbers: std::ops::Range<u64>) -> Report {
+        verify_part(self.dir.path(), numbers).expect("the logs are readable")
     }
 
     /// Waits until nothing accepted is missing any more, and compares. What is still missing at the deadline is in
