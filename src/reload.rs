@@ -11,6 +11,7 @@ mod evaluate;
 mod fixed;
 mod handle;
 mod judge;
+mod kept_files;
 mod last_good;
 mod metrics;
 mod outcome;

@@ -4,6 +4,7 @@ use super::daemon::DaemonConfig;
 use super::delivery::delivery;
 use super::error::ConfigError;
 use super::filter::{self, EndpointTest};
+use super::known_files::KnownFiles;
 use super::secrets::{Resolver, SecretSource};
 use super::section::Section;
 use super::sink_table;
@@ -27,13 +28,15 @@ pub struct Context<'a> {
     pub secrets: &'a dyn SecretSource,
     /// Where relative paths start.
     pub base: &'a Path,
+    /// Files of sinks that are in memory already.
+    pub known: &'a KnownFiles,
 }
 
 /// What came of an endpoint file.
 pub struct CompiledEndpoint {
     /// The endpoint, or everything that is wrong with its file.
     pub result: Result<EndpointSpec, Vec<ConfigError>>,
-    /// The secret files it names, readable or not.
+    /// The secret files it names, and those of its sink, readable or not.
     pub secret_files: Vec<PathBuf>,
 }
 
@@ -63,7 +66,7 @@ pub fn compile_endpoint(
     };
     let valid = validate(&root, context, &problems);
     let draft = valid.lifecycle == Lifecycle::Draft;
-    let mut resolver = Resolver::new(context.secrets, context.base).lenient(draft);
+    let mut resolver = Resolver::new(context.secrets, context.base).lenient(draft).knowing(context.known);
     let sink = valid.sink.and_then(|entry| sink(entry, draft, context, &mut resolver, &problems));
     let mut errors = problems.take();
     let mut result = None;
@@ -183,7 +186,7 @@ fn sink(
     problems: &Problems,
 ) -> Option<SinkSpec> {
     let factory = context.sinks.get(&entry.key)?;
-    let settings = sink_table::settings(entry, resolver, problems)?;
+    let settings = sink_table::settings(entry, factory.files(), resolver, problems)?;
     match factory.check(&settings) {
         Ok(_) if !resolver.failed.is_empty() => None,
         Ok(plan) => Some(SinkSpec { kind: Arc::from(factory.kind()), settings, plan }),
