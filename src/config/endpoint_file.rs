@@ -104,6 +104,12 @@ fn validate<'a>(root: &'a Node, context: Context<'_>, problems: &'a Problems) ->
         delivery: delivery(&mut file, &context.daemon.defaults),
         sink: sink_entry(&mut file, context.sinks, draft),
     };
+    let left_out = file.others().find_map(|entry| left_out(entry, context.sinks));
+    if let Some(entry) = left_out.and_then(|kind| file.entry(kind)) {
+        let kind = &entry.key;
+        let error = problems.error(entry.key_span.clone(), format!("this binary was built without [{kind}]"));
+        problems.add(error.help(format!("Build it with cargo build --release --features {kind}.")));
+    }
     file.finish();
     valid
 }
@@ -170,11 +176,17 @@ fn sink_entry<'a>(file: &mut Section<'a>, sinks: &Sinks, draft: bool) -> Option<
         let error = file.problems().error(entry.key_span.clone(), message);
         file.problems().add(error.help("An endpoint has exactly one. Put the other into a file of its own."));
     }
-    if found.is_none() && !draft {
+    let other = file.others().any(|entry| left_out(entry, sinks).is_some());
+    if found.is_none() && !draft && !other {
         let tables: Vec<String> = sinks.kinds().map(|kind| format!("[{kind}]")).collect();
         file.missing("the sink's table is missing", format!("Add one of {}.", tables.join(", ")));
     }
     found
+}
+
+/// The kind of sink that a key names and this binary does not have.
+fn left_out(entry: &Entry, sinks: &Sinks) -> Option<&'static str> {
+    sinks.left_out().find(|kind| entry.key == *kind && matches!(entry.node.item, Item::Table(_)))
 }
 
 /// Has the plugin check its table. A draft may leave things out, but what it says must be right.

@@ -34,3 +34,11 @@ fn a_file_that_is_not_there_is_an_error_at_its_name_and_none_in_a_draft() {
     let draft = format!("state = 'draft'\n{TEXT}");
     assert!(endpoint_with(&draft, "", &secrets(None)).result.is_ok());
 }
+
+#[test]
+fn a_sink_that_this_binary_was_built_without_is_named() {
+    let errors = endpoint("events = 'all'\nproducts = 'all'\n[wasm]\nfile = 'a.wasm'\n").unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0].message, "this binary was built without [wasm]");
+    assert!(errors[0].help.as_deref().is_some_and(|help| help.contains("--features wasm")), "{errors:?}");
+}
