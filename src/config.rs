@@ -21,6 +21,7 @@ mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod keys;
+mod known_files;
 mod load;
 mod mask;
 mod schema;
@@ -50,6 +51,7 @@ pub use effective::{
 pub use endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
 pub use error::{ConfigError, ConfigErrors};
 pub use form::{Form, account_of, keys_at};
+pub use known_files::KnownFiles;
 pub(crate) use load::list_toml;
 pub use load::{EndpointText, Files, Loaded, LoadedEndpoint, Loader, MAX_FILE, is_endpoint_name, load};
 pub(crate) use mask::is_secret_name;

@@ -12,6 +12,7 @@ mod fixed;
 mod handle;
 mod judge;
 mod keeper;
+mod kept_files;
 mod last_good;
 mod metrics;
 mod outcome;

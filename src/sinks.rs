@@ -25,7 +25,7 @@ impl Sinks {
         Self { factories: factories.into_iter().map(|factory| (factory.kind(), factory)).collect() }
     }
 
-    /// The built-in ones: `http`, `file`, `exec`, and `nats` where it is built in.
+    /// The built-in ones: `http`, `file`, `exec`, and `nats` and `wasm` where they are built in.
     #[must_use]
     pub fn standard() -> Self {
         Self::new(vec![
@@ -34,7 +34,14 @@ impl Sinks {
             Arc::new(ExecSinkFactory),
             #[cfg(feature = "nats")]
             Arc::new(postrider_sink_nats::NatsSinkFactory::new()),
+            #[cfg(feature = "wasm")]
+            Arc::new(postrider_sink_wasm::WasmSinkFactory::new()),
         ])
+    }
+
+    /// The kinds that this binary could have and was built without: each is a feature of the same name.
+    pub fn left_out(&self) -> impl Iterator<Item = &'static str> + '_ {
+        ["nats", "wasm"].into_iter().filter(|kind| !self.factories.contains_key(kind))
     }
 
     /// Adds a sink, or takes the place of the one of the same kind.
@@ -188,12 +195,11 @@ mod tests {
         let sinks = Sinks::new(vec![Arc::new(FileSinkFactory)]);
         assert_eq!(sinks.kinds().collect::<Vec<_>>(), ["file"]);
         let standard = Sinks::standard();
-        let wanted = if cfg!(feature = "nats") {
-            &["exec", "file", "http", "nats"][..]
-        } else {
-            &["exec", "file", "http"]
-        };
+        let mut wanted = vec!["exec", "file", "http"];
+        wanted.extend(cfg!(feature = "nats").then_some("nats"));
+        wanted.extend(cfg!(feature = "wasm").then_some("wasm"));
         assert_eq!(standard.kinds().collect::<Vec<_>>(), wanted);
+        assert_eq!(standard.left_out().count() + wanted.len(), 5);
         assert_eq!(standard.get("http").map(|factory| factory.kind()), Some("http"));
         assert!(sinks.get("kafka").is_none());
     }

@@ -1,6 +1,6 @@
 use super::files::all;
 use crate::clock::SystemClock;
-use crate::config::{self, ConfigErrors, SystemSecrets};
+use crate::config::{self, ConfigErrors, KnownFiles, SystemSecrets};
 use crate::net::{Network, NetworkPolicy, SystemResolver};
 use crate::policy::DeliverySettings;
 use postrider_sink::{Host, HostContext, SinkFactory, Table};
@@ -29,7 +29,13 @@ pub fn lone_endpoint(path: &Path, added: &[Arc<dyn SinkFactory>]) -> Result<Lone
     let base = base.parent().unwrap_or(&base);
     let plain = config::DaemonFile::read("defaults".into(), "version = 1\n".into(), base, &SystemSecrets);
     let daemon = plain.valid().ok_or_else(|| failed(&"the defaults are invalid"))?;
-    let context = config::Context { daemon, sinks: &sinks, secrets: &SystemSecrets, base };
+    let context = config::Context {
+        daemon,
+        sinks: &sinks,
+        secrets: &SystemSecrets,
+        base,
+        known: &KnownFiles::default(),
+    };
     let file = path.display().to_string().into();
     let compiled = config::compile_endpoint(&"plugin".into(), file, &text, context);
     let spec = compiled.result.map_err(|errors| ConfigErrors(errors).to_string())?;

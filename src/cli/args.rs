@@ -397,6 +397,8 @@ pub(super) enum Language {
     Sh,
     /// Rust, in a binary of its own.
     Rust,
+    /// JavaScript, as a component in a sandbox.
+    Wasm,
 }
 
 #[derive(Debug, Args)]

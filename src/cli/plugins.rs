@@ -57,6 +57,10 @@ fn new(
         let hint = "Lower-case letters, digits and hyphens, at most 40, the first a letter: audit-log.";
         return Err(Failure::usage(format!("{name:?} is no name for a sink")).hint(hint));
     }
+    if language == Language::Wasm && crate::sinks::Sinks::standard().get("wasm").is_none() {
+        let hint = "Build it with cargo build --release --features wasm, or write the sink as a program: --lang node.";
+        return Err(Failure::failed("this binary was built without [wasm]").hint(hint));
+    }
     let absolute = |path: &Path| std::path::absolute(path).map_err(|error| failed(path, &error));
     let dir = absolute(dir.unwrap_or(Path::new(name)))?;
     let source = source.map(absolute).transpose()?;

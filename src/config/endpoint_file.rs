@@ -4,6 +4,7 @@ use super::daemon::DaemonConfig;
 use super::delivery::delivery;
 use super::error::ConfigError;
 use super::filter::{self, EndpointTest};
+use super::known_files::KnownFiles;
 use super::secrets::{Resolver, SecretSource};
 use super::section::Section;
 use super::sink_table;
@@ -27,13 +28,15 @@ pub struct Context<'a> {
     pub secrets: &'a dyn SecretSource,
     /// Where relative paths start.
     pub base: &'a Path,
+    /// Files of sinks that are in memory already.
+    pub known: &'a KnownFiles,
 }
 
 /// What came of an endpoint file.
 pub struct CompiledEndpoint {
     /// The endpoint, or everything that is wrong with its file.
     pub result: Result<EndpointSpec, Vec<ConfigError>>,
-    /// The secret files it names, readable or not.
+    /// The secret files it names, and those of its sink, readable or not.
     pub secret_files: Vec<PathBuf>,
 }
 
@@ -63,7 +66,7 @@ pub fn compile_endpoint(
     };
     let valid = validate(&root, context, &problems);
     let draft = valid.lifecycle == Lifecycle::Draft;
-    let mut resolver = Resolver::new(context.secrets, context.base).lenient(draft);
+    let mut resolver = Resolver::new(context.secrets, context.base).lenient(draft).knowing(context.known);
     let sink = valid.sink.and_then(|entry| sink(entry, draft, context, &mut resolver, &problems));
     let mut errors = problems.take();
     let mut result = None;
@@ -101,6 +104,12 @@ fn validate<'a>(root: &'a Node, context: Context<'_>, problems: &'a Problems) ->
         delivery: delivery(&mut file, &context.daemon.defaults),
         sink: sink_entry(&mut file, context.sinks, draft),
     };
+    let left_out = file.others().find_map(|entry| left_out(entry, context.sinks));
+    if let Some(entry) = left_out.and_then(|kind| file.entry(kind)) {
+        let kind = &entry.key;
+        let error = problems.error(entry.key_span.clone(), format!("this binary was built without [{kind}]"));
+        problems.add(error.help(format!("Build it with cargo build --release --features {kind}.")));
+    }
     file.finish();
     valid
 }
@@ -167,11 +176,17 @@ fn sink_entry<'a>(file: &mut Section<'a>, sinks: &Sinks, draft: bool) -> Option<
         let error = file.problems().error(entry.key_span.clone(), message);
         file.problems().add(error.help("An endpoint has exactly one. Put the other into a file of its own."));
     }
-    if found.is_none() && !draft {
+    let other = file.others().any(|entry| left_out(entry, sinks).is_some());
+    if found.is_none() && !draft && !other {
         let tables: Vec<String> = sinks.kinds().map(|kind| format!("[{kind}]")).collect();
         file.missing("the sink's table is missing", format!("Add one of {}.", tables.join(", ")));
     }
     found
+}
+
+/// The kind of sink that a key names and this binary does not have.
+fn left_out(entry: &Entry, sinks: &Sinks) -> Option<&'static str> {
+    sinks.left_out().find(|kind| entry.key == *kind && matches!(entry.node.item, Item::Table(_)))
 }
 
 /// Has the plugin check its table. A draft may leave things out, but what it says must be right.
@@ -183,7 +198,7 @@ fn sink(
     problems: &Problems,
 ) -> Option<SinkSpec> {
     let factory = context.sinks.get(&entry.key)?;
-    let settings = sink_table::settings(entry, resolver, problems)?;
+    let settings = sink_table::settings(entry, factory.files(), resolver, problems)?;
     match factory.check(&settings) {
         Ok(_) if !resolver.failed.is_empty() => None,
         Ok(plan) => Some(SinkSpec { kind: Arc::from(factory.kind()), settings, plan }),

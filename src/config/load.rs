@@ -4,6 +4,7 @@ use super::daemon::DaemonConfig;
 use super::daemon_file::DaemonFile;
 use super::endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
 use super::error::ConfigError;
+use super::known_files::KnownFiles;
 use super::secrets::{self, SecretSource};
 use crate::sinks::Sinks;
 use std::io;
@@ -20,6 +21,7 @@ pub struct Loader {
     base: PathBuf,
     sinks: Sinks,
     secrets: Arc<dyn SecretSource>,
+    known: Arc<KnownFiles>,
 }
 
 /// The texts of a configuration, not judged yet.
@@ -71,7 +73,13 @@ impl Loader {
     pub fn new(root: &Path, sinks: Sinks, secrets: Arc<dyn SecretSource>) -> Self {
         let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
         let base = absolute.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-        Self { root: root.to_path_buf(), base, sinks, secrets }
+        Self { root: root.to_path_buf(), base, sinks, secrets, known: Arc::default() }
+    }
+
+    /// The same, which reads what files refer to in another way: `others` is this one's.
+    #[must_use]
+    pub fn reading(&self, way: impl FnOnce(Arc<dyn SecretSource>) -> Arc<dyn SecretSource>) -> Self {
+        Self { secrets: way(self.secrets.clone()), ..self.clone() }
     }
 
     /// What reads the tables of endpoints.
@@ -137,7 +145,8 @@ impl Loader {
         text: &Arc<str>,
         daemon: &DaemonConfig,
     ) -> CompiledEndpoint {
-        let context = Context { daemon, sinks: &self.sinks, secrets: &*self.secrets, base: &self.base };
+        let (secrets, known) = (&*self.secrets, &*self.known);
+        let context = Context { daemon, sinks: &self.sinks, secrets, base: &self.base, known };
         compile_endpoint(name, file, text, context)
     }
 

@@ -1,9 +1,10 @@
 //! Secrets by reference: `{ file = … }`, `{ env = … }`, `{ credential = … }`. They are resolved after parsing, so
 //! that what a secret says can never change the structure.
 
+use super::known_files::KnownFiles;
 use super::source::{Problems, Span};
 use super::tree::{Item, Node};
-use postrider_sink::Secret;
+use postrider_sink::{Secret, SettingsFile};
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,14 @@ pub trait SecretSource: Send + Sync + 'static {
     /// # Errors
     /// Why it cannot be read, for people; never the content.
     fn file(&self, path: &Path) -> Result<Vec<u8>, String>;
+
+    /// The content of a file that belongs to the settings of a sink.
+    ///
+    /// # Errors
+    /// Why it cannot be read, for people.
+    fn settings_file(&self, path: &Path) -> Result<Vec<u8>, String> {
+        read_bounded(path, SettingsFile::MOST).map_err(|error| describe(&error))
+    }
 
     /// An environment variable.
     fn env(&self, name: &str) -> Option<OsString>;
@@ -68,6 +77,8 @@ pub(super) fn describe(error: &std::io::Error) -> String {
     }
 }
 
+const READABLE: &str =
+    "Relative paths start at the daemon file's folder; the daemon's user must be able to read it.";
 const FROM_SYSTEMD: &str =
     "systemd hands credentials over with LoadCredential= or SetCredential= in the unit.";
 
@@ -125,18 +136,51 @@ pub(super) struct Resolver<'a> {
     /// Where references stand that could not be resolved.
     pub(super) failed: Vec<Span>,
     lenient: bool,
+    known: Option<&'a KnownFiles>,
 }
 
 impl<'a> Resolver<'a> {
     /// Relative paths start at `base`.
     pub(super) const fn new(source: &'a dyn SecretSource, base: &'a Path) -> Self {
-        Self { source, base, files: Vec::new(), failed: Vec::new(), lenient: false }
+        Self { source, base, files: Vec::new(), failed: Vec::new(), lenient: false, known: None }
     }
 
     /// What cannot be resolved is noted in `failed` and is no error: for drafts, which may be incomplete.
     pub(super) const fn lenient(mut self, lenient: bool) -> Self {
         self.lenient = lenient;
         self
+    }
+
+    /// Files that are the same are in memory once.
+    pub(super) const fn knowing(mut self, known: &'a KnownFiles) -> Self {
+        self.known = Some(known);
+        self
+    }
+
+    /// A file that belongs to the settings of a sink. Why it cannot be read is reported at its name.
+    pub(super) fn settings_file(
+        &mut self,
+        name: &str,
+        span: &Span,
+        problems: &Problems,
+    ) -> Option<SettingsFile> {
+        let path = self.base.join(name);
+        let content = self.source.settings_file(&path);
+        self.files.push(path);
+        match content {
+            Ok(content) => {
+                let file = SettingsFile::new(name.to_owned(), content.into());
+                Some(self.known.map_or(file.clone(), |known| known.the_same(file)))
+            }
+            Err(error) => {
+                self.failed.push(span.clone());
+                if !self.lenient {
+                    let error = problems.error(span.clone(), format!("cannot read {name}: {error}"));
+                    problems.add(error.help(READABLE));
+                }
+                None
+            }
+        }
     }
 
     /// The secret that a reference names. What is wrong is reported at the reference.
@@ -154,8 +198,6 @@ impl<'a> Resolver<'a> {
     }
 
     fn read(&mut self, reference: &Reference<'_>) -> Result<Secret, (String, &'static str)> {
-        const READABLE: &str = "Relative paths start at the daemon file's folder; the daemon's user must be able \
-                                to read it.";
         let name = reference.name;
         let bytes = match reference.kind {
             Kind::File if name.is_empty() || name.contains(char::is_control) => {

@@ -3,12 +3,29 @@
 use super::secrets::{self, Resolver};
 use super::source::{Problems, Span};
 use super::tree::{Entry, Item, Node};
-use postrider_sink::{At, Secret, SettingError, Table, Value};
+use postrider_sink::{At, Bytes, Secret, SettingError, SettingsFile, Table, Value};
 
-/// The table with secrets resolved. What cannot be resolved is noted, and the rest still checked for it.
-pub(super) fn settings(entry: &Entry, resolver: &mut Resolver<'_>, problems: &Problems) -> Option<Table> {
+/// The table with secrets resolved, and with the files that the keys `files` name. What cannot be resolved is noted, and
+/// the rest still checked for it.
+pub(super) fn settings(
+    entry: &Entry,
+    files: &[&str],
+    resolver: &mut Resolver<'_>,
+    problems: &Problems,
+) -> Option<Table> {
     match &entry.node.item {
-        Item::Table(entries) => Some(table(entries, resolver, problems)),
+        Item::Table(entries) => {
+            let mut table = table(entries, resolver, problems);
+            for entry in entries.iter().filter(|entry| files.contains(&entry.key.as_str())) {
+                if let Item::String(name) = &entry.node.item {
+                    // As with a secret: the plugin still checks the rest.
+                    let file = resolver.settings_file(name, &entry.node.span, problems);
+                    let file = file.unwrap_or_else(|| SettingsFile::new(name.clone(), Bytes::new()));
+                    table.insert(entry.key.clone(), Value::File(file));
+                }
+            }
+            Some(table)
+        }
         _ => {
             let message = format!("expected a table, found {}", entry.node.describe());
             problems.at(entry.node.span.clone(), message);

@@ -18,8 +18,15 @@ impl SinkFactory for TestSink {
         self.0
     }
 
+    fn files(&self) -> &'static [&'static str] {
+        if self.0 == "reader" { &["file"] } else { &[] }
+    }
+
     fn check(&self, settings: &Table) -> Result<Arc<dyn SinkPlan>, Vec<SettingError>> {
         let mut reader = Reader::new(settings);
+        if self.0 == "reader" && reader.file("file").is_some_and(|file| file.content().is_empty()) {
+            reader.error(SettingError::value(reader.path("file"), "the file is empty"));
+        }
         let url = reader.string("url").unwrap_or_default().to_owned();
         if !settings.contains_key("url") {
             reader.error(SettingError::missing(KeyPath::default(), "url is missing"));
@@ -56,9 +63,11 @@ impl SinkPlan for TestPlan {
     }
 }
 
-/// Two kinds of sink, `http` and `file`.
+/// Three kinds of sink, `http`, `file`, and `reader`, which wants to be read a file.
 pub(crate) fn sinks() -> Sinks {
-    Sinks::new(vec![Arc::new(TestSink("http")), Arc::new(TestSink("file"))])
+    Sinks::new(
+        ["http", "file", "reader"].map(|kind| Arc::new(TestSink(kind)) as Arc<dyn SinkFactory>).to_vec(),
+    )
 }
 
 /// Secrets in memory: files by path, variables by name.
@@ -72,6 +81,10 @@ impl SecretSource for FakeSecrets {
     fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
         let missing = || Err("no such file".to_owned());
         self.files.get(path.to_str().unwrap()).cloned().unwrap_or_else(missing)
+    }
+
+    fn settings_file(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.file(path)
     }
 
     fn env(&self, name: &str) -> Option<OsString> {

@@ -23,6 +23,7 @@ fn endpoint_with(text: &str, daemon_text: &str, secrets: &FakeSecrets) -> Compil
         sinks: &sinks(),
         secrets,
         base: Path::new("/etc/postrider"),
+        known: &KnownFiles::default(),
     };
     compile_endpoint(&Arc::from("acme"), Arc::from("endpoints/acme.toml"), &Arc::from(text), context)
 }
@@ -354,6 +355,7 @@ fn endpoint_names_are_the_ones_that_fit_everywhere() {
     }
 }
 
+mod files;
 mod filter;
 mod folder;
 mod people;

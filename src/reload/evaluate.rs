@@ -2,7 +2,7 @@
 
 use super::fixed;
 use super::judge::Judge;
-use super::last_good::LastGood;
+use super::last_good::{Good, LastGood};
 use crate::config::{ConfigError, DaemonConfig, DaemonFile, EndpointText, Loader};
 use crate::table::{EndpointSpec, Selection};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +22,8 @@ pub struct Running {
     pub errors: Vec<ConfigError>,
     /// The secret files in use.
     pub(super) secret_files: BTreeSet<PathBuf>,
-    /// Texts of endpoint files found good.
-    pub(super) good: Vec<(Arc<str>, Arc<str>)>,
+    /// Endpoint files found good.
+    pub(super) good: Vec<Good>,
 }
 
 /// What a daemon needs to start.

@@ -1,9 +1,10 @@
 //! Judges the endpoints' files one by one, and finds the version that runs instead of a bad one.
 
 use super::evaluate::Running;
-use super::last_good::LastGood;
+use super::last_good::{Good, LastGood};
 use crate::config::{ConfigError, DaemonConfig, DaemonFile, EndpointText, Loader};
 use crate::table::EndpointSpec;
+use postrider_sink::{SettingsFile, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(super) struct Judge<'a> {
     invalid: Vec<Arc<str>>,
     errors: Vec<ConfigError>,
     secret_files: BTreeSet<PathBuf>,
-    good: Vec<(Arc<str>, Arc<str>)>,
+    good: Vec<Good>,
 }
 
 impl<'a> Judge<'a> {
@@ -103,8 +104,9 @@ impl<'a> Judge<'a> {
         let errors = match compiled.result {
             Ok(spec) => {
                 let spec = self.same_as_before(&name, spec);
+                let files = files(&spec);
                 self.endpoints.insert(name.clone(), spec);
-                self.good.extend(file.text.ok().map(|text| (name, text)));
+                self.good.extend(file.text.ok().map(|text| Good { name, text, files }));
                 return;
             }
             Err(errors) => errors,
@@ -126,7 +128,8 @@ impl<'a> Judge<'a> {
     fn fall_back(&mut self, name: &Arc<str>) -> Option<Arc<EndpointSpec>> {
         if let Some(text) = self.last_good.text(name) {
             let file = Arc::from(self.last_good.path(name).to_string_lossy());
-            let compiled = self.loader.endpoint_text(name, file, &text, &self.daemon);
+            let as_it_was = self.loader.reading(|others| self.last_good.files(name, others));
+            let compiled = as_it_was.endpoint_text(name, file, &text, &self.daemon);
             self.secret_files.extend(compiled.secret_files);
             if let Ok(spec) = compiled.result {
                 return Some(self.same_as_before(name, spec));
@@ -140,4 +143,11 @@ impl<'a> Judge<'a> {
         let before = self.before.and_then(|running| running.endpoints.get(name));
         before.filter(|before| ***before == spec).cloned().unwrap_or_else(|| Arc::new(spec))
     }
+}
+
+/// The files that the settings of its sink name.
+fn files(spec: &EndpointSpec) -> Vec<SettingsFile> {
+    let settings = spec.sink.iter().flat_map(|sink| sink.settings.values());
+    let file = |value: &Value| if let Value::File(file) = value { Some(file.clone()) } else { None };
+    settings.filter_map(file).collect()
 }

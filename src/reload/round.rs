@@ -65,7 +65,7 @@ impl Bench {
         let stored = tokio::task::spawn_blocking(move || {
             let invalid: BTreeSet<&str> = kept.invalid.iter().map(AsRef::as_ref).collect();
             let known = |name: &str| kept.endpoints.contains_key(name) || invalid.contains(name);
-            self.last_good().update(&kept.good, known)
+            self.last_good().update(&kept.good, self.loader.base(), known)
         });
         if let Ok(Err(error)) = stored.await {
             tracing::warn!(%error, "cannot keep the last good versions of endpoint files");

@@ -96,3 +96,5 @@ mod support;
 mod tls;
 #[cfg(test)]
 mod transcripts;
+#[cfg(all(test, feature = "wasm"))]
+mod wasm;

@@ -89,16 +89,36 @@ async fn programs_that_misbehave_say_why_and_their_neighbours_deliver() {
 
 /// What a run is made of.
 #[derive(Debug, Clone, Copy)]
-struct Shape {
+pub(crate) struct Shape {
     /// HTTP endpoints that answer at once.
-    healthy: usize,
+    pub(crate) healthy: usize,
     /// Events per second.
-    rate: f64,
-    seconds: u64,
+    pub(crate) rate: f64,
+    pub(crate) seconds: u64,
 }
 
-/// The healthy endpoints' figures beside a program of each kind, or beside as many that work; and the memory the daemon held.
-async fn beside(shape: Shape, misbehave: bool) -> (Vec<Findings>, u64) {
+/// What the healthy ones have beside them.
+#[derive(Debug, Clone)]
+pub(crate) struct Neighbour {
+    pub(crate) name: &'static str,
+    /// Its endpoint's file.
+    pub(crate) file: String,
+    /// What a person sees of it in the end; none: it works.
+    pub(crate) wanted: Option<&'static str>,
+}
+
+/// A program of each kind, or as many that work.
+fn neighbours(misbehave: bool) -> Vec<Neighbour> {
+    let one = |(name, script, wanted): (&'static str, &str, &'static str)| Neighbour {
+        name,
+        file: exec(if misbehave { script } else { OK }),
+        wanted: misbehave.then_some(wanted),
+    };
+    MISBEHAVING.map(one).to_vec()
+}
+
+/// The healthy endpoints' figures beside these neighbours, and the memory the daemon held.
+pub(crate) async fn beside(shape: Shape, neighbours: &[Neighbour]) -> (Vec<Findings>, u64) {
     let healthy: Vec<String> = (0..shape.healthy).map(|number| format!("healthy-{number:02}")).collect();
     let subscriptions: Vec<Subscription> = healthy.iter().map(|name| Subscription::all(name)).collect();
     let load = Load::new(&subscriptions);
@@ -108,8 +128,8 @@ async fn beside(shape: Shape, misbehave: bool) -> (Vec<Findings>, u64) {
             e.url(load.url(name));
         });
     }
-    for (name, script, _) in MISBEHAVING {
-        setup = setup.file(name, exec(if misbehave { script } else { OK }));
+    for neighbour in neighbours {
+        setup = setup.file(neighbour.name, neighbour.file.clone());
     }
     let mut daemon = setup.start().await;
     let publisher = load.publish(daemon.ready_file(), |options| {
@@ -118,12 +138,13 @@ async fn beside(shape: Shape, misbehave: bool) -> (Vec<Findings>, u64) {
         options.time = Some(Duration::from_secs(shape.seconds));
     });
     let summary = load.finish(publisher, Duration::from_secs(shape.seconds + 60)).await;
-    assert_eq!(summary.refused, 0, "a program makes the ingress refuse nothing");
+    assert_eq!(summary.refused, 0, "a neighbour makes the ingress refuse nothing");
     until(Duration::from_secs(30), "the healthy endpoints have everything", async || {
         healthy.iter().all(|name| load.receiver.count_of(name) >= summary.accepted)
     })
     .await;
-    for (name, _, wanted) in MISBEHAVING.iter().filter(|_| misbehave) {
+    for Neighbour { name, wanted, .. } in neighbours {
+        let Some(wanted) = wanted else { continue };
         let mut seen = Value::Null;
         until(Duration::from_secs(20), &format!("{name} is held, for a reason: {wanted}"), async || {
             seen = daemon.endpoint_status(name).await;
@@ -154,8 +175,8 @@ async fn programs_that_misbehave_do_not_delay_a_healthy_endpoint() {
     let (mut found, mut memory) = (Vec::new(), Vec::new());
     for pair in 0..pairs {
         // Whoever goes first meets a colder machine: take turns.
-        let (first, held_first) = beside(shape, pair % 2 == 1).await;
-        let (second, held_second) = beside(shape, pair % 2 == 0).await;
+        let (first, held_first) = beside(shape, &neighbours(pair % 2 == 1)).await;
+        let (second, held_second) = beside(shape, &neighbours(pair % 2 == 0)).await;
         let of = if pair % 2 == 0 { (p99(&first), p99(&second)) } else { (p99(&second), p99(&first)) };
         found.push(of);
         memory.push(held_first.max(held_second));

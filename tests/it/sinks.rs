@@ -43,6 +43,40 @@ fn new_sinks_pass_their_own_tests_and_the_suite() {
     );
 }
 
+/// What a component's sink says without its sandbox: nothing of it can run here, and both ways to it say what to do.
+#[cfg(not(feature = "wasm"))]
+#[test]
+fn a_binary_without_components_says_how_to_get_them() {
+    let dir = TempDir::new().expect("a folder");
+    let postrider = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+        let output = command.args(arguments).current_dir(dir.path()).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = postrider(&["plugins", "new", "audit", "--lang", "wasm"]);
+    assert!(code == Some(1) && said.contains("--features wasm"), "{said}");
+    let endpoint = "events = \"all\"\nproducts = \"all\"\n[wasm]\nfile = \"sink.wasm\"\n";
+    fs::write(dir.path().join("endpoint.toml"), endpoint).expect("written");
+    let (code, said) = postrider(&["plugins", "test", "."]);
+    assert!(code == Some(78) && said.contains("built without [wasm]"), "{said}");
+}
+
+#[test]
+fn the_example_of_a_component_passes_its_own_test() {
+    let dir = TempDir::new().expect("a folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in [
+        "examples/sinks/wasm/sink.js",
+        "examples/sinks/wasm/package.json",
+        "src/cli/plugins/templates/sink.test.js",
+    ] {
+        let from = root.join(file);
+        fs::copy(&from, dir.path().join(from.file_name().expect("a name"))).expect("copied");
+    }
+    let output = Command::new("node").arg("--test").current_dir(dir.path()).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// Ends a background process when the test does.
 struct Running(Child);
 

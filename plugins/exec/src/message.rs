@@ -35,6 +35,7 @@ fn one(value: &Value) -> serde_json::Value {
         Value::Array(values) => values.iter().map(one).collect(),
         Value::Table(table) => json(table),
         Value::Secret(secret) => secret.expose().into(),
+        Value::File(file) => file.path().into(),
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod connect;
 mod delivery;
+mod file;
 mod host;
 mod outcome;
 mod reader;
@@ -35,6 +36,7 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use connect::{ConnectError, ConnectErrorKind, Connection, Connector, Io};
 pub use delivery::Delivery;
+pub use file::SettingsFile;
 pub use host::{Host, HostContext, Task};
 pub use outcome::{FailureClass, Outcome, Verdict, Wait};
 pub use reader::Reader;
@@ -83,6 +85,12 @@ pub trait SinkFactory: Send + Sync + 'static {
     /// property has `"format": "password"`.
     fn schema(&self) -> Cow<'static, str> {
         Cow::Borrowed(r#"{"type":"object"}"#)
+    }
+
+    /// The keys of its table whose strings name files that belong to the settings. The host reads them and hands each over
+    /// as a [`Value::File`], watches them, and builds the sink anew when one of them has changed.
+    fn files(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// Checks the settings of one endpoint: no I/O, no environment, no clock.

@@ -1,4 +1,4 @@
-use crate::{At, KeyPath, Secret, SettingError, Table, Value};
+use crate::{At, KeyPath, Secret, SettingError, SettingsFile, Table, Value};
 use std::collections::BTreeSet;
 
 /// Reads a table key by key and collects every error. A key that nobody asked for is an error in the end.
@@ -54,6 +54,14 @@ impl<'a> Reader<'a> {
             Value::String(text) => Some(Secret::new(text.clone())),
             Value::Secret(secret) => Some(secret.clone()),
             other => self.wrong(key, "a string, or a table with the one key file, env or credential", other),
+        }
+    }
+
+    /// A file that belongs to the settings.
+    pub fn file(&mut self, key: &'static str) -> Option<SettingsFile> {
+        match self.value(key)? {
+            Value::File(file) => Some(file.clone()),
+            other => self.wrong(key, "the path of a file", other),
         }
     }
 

@@ -1,4 +1,4 @@
-use crate::Secret;
+use crate::{Secret, SettingsFile};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -23,6 +23,8 @@ pub enum Value {
     Table(Table),
     /// A secret given by reference, resolved.
     Secret(Secret),
+    /// A file that belongs to the settings, read. Only a sink that asks for it ([`crate::SinkFactory::files`]) sees one.
+    File(SettingsFile),
 }
 
 impl Value {
@@ -37,6 +39,7 @@ impl Value {
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
             Self::Secret(_) => "a secret",
+            Self::File(_) => "a file",
         }
     }
 }

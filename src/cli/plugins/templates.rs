@@ -11,6 +11,12 @@ const PYTHON_TEST: &str = include_str!("templates/test_main.py");
 const NODE_TEST: &str = include_str!("templates/main.test.js");
 const SHELL_TEST: &str = include_str!("templates/test.sh");
 const RUST_TEST: &str = include_str!("templates/tests.rs.txt");
+const WASM: &str = include_str!("../../../examples/sinks/wasm/sink.js");
+const WASM_MAIN: &str = include_str!("../../../examples/sinks/wasm/main.js");
+const WASM_BUILD: &str = include_str!("../../../examples/sinks/wasm/build.sh");
+const WASM_WIT: &str = include_str!("../../../plugins/wasm/wit/sink.wit");
+const WASM_TEST: &str = include_str!("templates/sink.test.js");
+const WASM_PACKAGE: &str = include_str!("../../../examples/sinks/wasm/package.json");
 
 /// The files of a new sink, by their path within its folder.
 pub(super) fn files(
@@ -45,6 +51,15 @@ pub(super) fn files(
             ("src/main.rs", format!("{}\n{RUST_TEST}", RUST.replace("run --example custom_sink", "run"))),
             ("endpoint.toml", endpoint(name, "[shout]\nprefix = \"event \"")),
         ],
+        Language::Wasm => vec![
+            ("sink.js", WASM.to_owned()),
+            ("main.js", WASM_MAIN.to_owned()),
+            ("sink.wit", WASM_WIT.to_owned()),
+            ("package.json", WASM_PACKAGE.to_owned()),
+            ("build.sh", WASM_BUILD.to_owned()),
+            ("sink.test.js", WASM_TEST.to_owned()),
+            ("endpoint.toml", endpoint(name, &wasm(&dir.join("sink.wasm")))),
+        ],
     }
 }
 
@@ -56,10 +71,23 @@ pub(super) fn next_steps(name: &str, language: Language, dir: &Path) -> String {
         Language::Node => (format!("node --test {dir}/main.test.js"), "postrider"),
         Language::Sh => (format!("sh {dir}/test.sh"), "postrider"),
         Language::Rust => (format!("cd {dir} && cargo test"), "cargo run -- "),
+        Language::Wasm => (
+            format!("node --test {dir}/sink.test.js\n  sh {dir}/build.sh\n  postrider listen &"),
+            "postrider",
+        ),
     };
     let postrider = postrider.trim_end();
     format!(
         "\nNext:\n  {test}\n  {postrider} plugins test {dir}\n  cp {dir}/endpoint.toml config/endpoints/{name}.toml"
+    )
+}
+
+fn wasm(component: &Path) -> String {
+    format!(
+        "[wasm]\nfile = {}\n# What it may reach, and nothing else: here postrider listen, on this machine, for which [network] of\n\
+         # postrider.toml says allow = [\"127.0.0.0/8\"].\nhosts = [\"127.0.0.1:9900\"]\n\
+         settings = {{ url = \"http://127.0.0.1:9900/in\" }}",
+        toml(component)
     )
 }
 

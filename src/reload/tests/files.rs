@@ -216,3 +216,33 @@ async fn a_daemon_file_that_is_suddenly_empty_changes_nothing() {
     assert!(bench.next().await.daemon.ingress.publishers.is_empty());
     bench.stop().await;
 }
+
+const READER: &str =
+    "events = ['sent']\nproducts = 'all'\n[reader]\nurl = 'https://a.example/'\nauth = {}\nfile = 'a.bin'\n";
+
+#[tokio::test]
+async fn a_file_of_a_sink_is_reloaded_and_a_bad_one_keeps_the_last_good_across_a_restart() {
+    let files = folder(&[("a", READER), ("b", GOOD)]);
+    fs::write(files.path().join("a.bin"), "one").unwrap();
+    let mut bench = start(files, None).await;
+    bench.write("a.bin", "two");
+    assert_eq!(bench.handle.reload().await.changes(), ["a changed"]);
+    let two = bench.next().await.endpoints[0].clone();
+    // The sink of these tests finds nothing good in an empty file.
+    bench.write("a.bin", "");
+    let outcome = bench.handle.reload().await;
+    assert_eq!((outcome.result(), outcome.changes()), ("rejected", &[][..]));
+    assert!(outcome.errors()[0].note.as_ref().unwrap().contains("a keeps its last good version"));
+    bench.handle.stop();
+    bench.join.await.unwrap();
+
+    let again = initial(&loader(&bench.folder)).expect("a bad endpoint does not stop a start").running;
+    assert_eq!((again.endpoints["a"].clone(), &*again.invalid[0]), (two, "a"));
+    let kept = || fs::read_dir(bench.folder.path().join("data/last-good/files")).unwrap().count();
+    assert_eq!(kept(), 1, "of what was good last, and not of what was good before");
+    fs::write(bench.folder.path().join("endpoints/a.toml"), GOOD).unwrap();
+    let bench = start(bench.folder, None).await;
+    let none = fs::read_dir(bench.path("data/last-good/files")).unwrap().count();
+    assert_eq!(none, 0, "it names no file any more");
+    bench.stop().await;
+}
