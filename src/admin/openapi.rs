@@ -78,24 +78,31 @@ impl Document {
                 "auth": { "basic": { "username": "acme", "password": "a secret" } },
             },
         });
-        document["components"]["schemas"]["Settings"] = as_sent(settings.clone());
-        document["components"]["schemas"]["Settings"]["examples"] = json!([example]);
-        document["components"]["schemas"]["UnsavedTest"]["examples"] = json!([{ "settings": example }]);
-        document["components"]["schemas"]["ExplainEvent"]["examples"] =
-            json!([{ "event": "delivered", "product": "campaigns", "data": { "message_id": "wamid.42" } }]);
-        document["components"]["securitySchemes"] = json!({
+        let event =
+            json!({ "event": "delivered", "product": "campaigns", "data": { "message_id": "wamid.42" } });
+        let schemas = ["components", "schemas"];
+        set(&mut document, schemas, "Settings", as_sent(settings.clone()));
+        for (name, example) in
+            [("UnsavedTest", json!({ "settings": example })), ("Settings", example), ("ExplainEvent", event)]
+        {
+            set(&mut document, schemas.into_iter().chain([name]), "examples", json!([example]));
+        }
+        let schemes = json!({
             "basic": { "type": "http", "scheme": "basic" },
             "session": {
                 "type": "apiKey", "in": "cookie", "name": COOKIE_NAME,
                 "description": "From POST /login. A write also needs Origin or Sec-Fetch-Site, as browsers send them.",
             },
         });
+        set(&mut document, ["components"], "securitySchemes", schemes);
         for (path, method, operation) in operations(&mut document) {
             let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
             for parameter in parameters.into_iter().flatten() {
-                without_null(&mut parameter["schema"]);
-                if parameter["name"] == "if-none-match" {
-                    parameter["schema"] = json!({ "type": "string", "enum": ["*"] });
+                if let Some(schema) = parameter.get_mut("schema") {
+                    without_null(schema);
+                }
+                if parameter.get("name").is_some_and(|name| name == "if-none-match") {
+                    set(parameter, [], "schema", json!({ "type": "string", "enum": ["*"] }));
                 }
             }
             let writes = method != "get";
@@ -106,20 +113,19 @@ impl Document {
                 }
                 let content = json!({ PROBLEM: { "schema": { "$ref": "#/components/schemas/Problem" } } });
                 let fresh = || json!({ "description": when, "content": content });
-                let answer = operation["responses"]
-                    .as_object_mut()
-                    .map(|responses| responses.entry(status).or_insert_with(fresh));
+                let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+                let answer = responses.map(|responses| responses.entry(status).or_insert_with(fresh));
                 let header = match status {
                     "401" => "www-authenticate",
                     "429" => "retry-after",
                     _ => continue,
                 };
                 if let Some(answer) = answer {
-                    answer["headers"][header] = json!({ "schema": { "type": "string" } });
+                    set(answer, ["headers"], header, json!({ "schema": { "type": "string" } }));
                 }
             }
             if open {
-                operation["security"] = json!([]);
+                set(operation, [], "security", json!([]));
             }
         }
         Self(document)
@@ -131,12 +137,25 @@ impl Document {
         let mut document = self.0.clone();
         let open = access.logins.is_empty();
         let schemes = [json!({}), json!({ "basic": [] }), json!({ "session": [] })];
-        document["security"] = schemes.into_iter().skip(usize::from(!open)).collect();
+        set(&mut document, [], "security", schemes.into_iter().skip(usize::from(!open)).collect());
         if access.metrics_public {
-            document["paths"]["/metrics"]["get"]["security"] = json!([]);
+            set(&mut document, ["paths", "/metrics", "get"], "security", json!([]));
         }
         document
     }
+}
+
+/// Gives the object that `path` leads to this member; whatever is missing on the way is made.
+fn set<'a>(value: &mut Value, path: impl IntoIterator<Item = &'a str>, member: &'a str, is: Value) {
+    let mut place = value;
+    for name in path.into_iter().chain([member]) {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        let Some(members) = place.as_object_mut() else { return };
+        place = members.entry(name).or_insert(Value::Null);
+    }
+    *place = is;
 }
 
 /// What is left out of a head or a query is not there; there is no null in either.

@@ -35,8 +35,8 @@ fn folder(args: &SpoolArgs, sinks: &[Arc<dyn SinkFactory>]) -> Result<PathBuf, F
     }
 }
 
-fn failure(error: OpenError) -> Failure {
-    match &error {
+fn failure(error: &OpenError) -> Failure {
+    match error {
         OpenError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             Failure::new(Exit::NotFound, error.to_string())
         }
@@ -47,7 +47,7 @@ fn failure(error: OpenError) -> Failure {
 }
 
 fn check(path: &std::path::Path, json: bool) -> Result<(), Failure> {
-    let checked = spool::check(path).map_err(failure)?;
+    let checked = spool::check(path).map_err(|error| failure(&error))?;
     if json {
         out::json(&checked)?;
     } else {
@@ -72,7 +72,7 @@ fn check(path: &std::path::Path, json: bool) -> Result<(), Failure> {
 }
 
 fn repair(path: &std::path::Path, json: bool) -> Result<(), Failure> {
-    let repaired = spool::repair(path, unix_ms(&SystemClock)).map_err(failure)?;
+    let repaired = spool::repair(path, unix_ms(&SystemClock)).map_err(|error| failure(&error))?;
     if json {
         return out::json(&repaired);
     }
@@ -149,7 +149,7 @@ fn export(path: &std::path::Path, dead: bool, endpoint: Option<&str>) -> Result<
     if let Some(failure) = ended {
         return Err(failure);
     }
-    let lost = lost.map_err(failure)?;
+    let lost = lost.map_err(|error| failure(&error))?;
     out::say(&format!("{count} events exported"));
     if lost > 0 {
         out::say(&format!("{lost} deliveries are damaged and left out; `postrider spool check` says where"));

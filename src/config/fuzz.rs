@@ -4,6 +4,7 @@ use super::daemon_file::DaemonFile;
 use super::edit::{edit, set_state};
 use super::endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
 use super::error::{ConfigError, ConfigErrors};
+use super::known_files::KnownFiles;
 use super::load::Loader;
 use super::secrets::SecretSource;
 use crate::sinks::Sinks;
@@ -35,8 +36,9 @@ fn daemon(text: &str) -> DaemonFile {
 
 fn endpoint(text: &str, sinks: &Sinks) -> CompiledEndpoint {
     let daemon = daemon("");
-    let context =
-        Context { daemon: daemon.valid().expect("the defaults"), sinks, secrets: &Echo, base: base() };
+    let known = KnownFiles::default();
+    let daemon = daemon.valid().expect("the defaults");
+    let context = Context { daemon, sinks, secrets: &Echo, base: base(), known: &known };
     compile_endpoint(&"acme".into(), "endpoints/acme.toml".into(), &text.into(), context)
 }
 

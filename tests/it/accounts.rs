@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const LOGINS: &str = "[[admin.login]]\nusername = \"anna\"\npassword = \"anna-password\"\n\
                       [[admin.login]]\nusername = \"acme\"\npassword = \"acme-password\"\naccount = \"acme\"";

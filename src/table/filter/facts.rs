@@ -5,7 +5,6 @@ use super::lenient::readable;
 use cel::objects::{Key, Map};
 use cel::{Context, Value};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,9 +15,9 @@ pub struct Facts {
 
 /// The one member of a composed body that is looked at.
 #[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow)]
-    data: &'a RawValue,
+struct Body {
+    #[serde(default)]
+    data: serde_json::Value,
 }
 
 impl Facts {
