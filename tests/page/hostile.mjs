@@ -188,7 +188,8 @@ schedule = ["1ms"]
 export async function hostileNames({ server, wrong }) {
   const names = CORPUS.map((text) => text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "").slice(0, 128)).filter((text) => text.trim());
   const list = (names) => JSON.stringify([...new Set(names)]);
-  const [login, account] = [names[0].replaceAll(":", ""), names[1]];
+  // An account of an event has no spaces.
+  const [account, login] = [names[0], names[1].replaceAll(":", "")];
   const site = await daemon(`version = 1
 [ingress]
 listen = "127.0.0.1:0"
