@@ -54,7 +54,7 @@ const BEHAVIOURS: &[Behaviour] = &[
     line("endless-headers", Plain, &[Request, Send("HTTP/1.1 200 OK\r\n"), Flood(b"x: y\r\n")], Broken),
     line("endless-reason", Plain, &[Request, Send("HTTP/1.1 200 "), Flood(LETTERS)], Broken),
     line("header-of-10-kib-without-value", Plain, &[Request, Send("HTTP/1.1 200 OK\r\n"), Repeat(b"x", 10_240), Send(":\r\ncontent-length: 0\r\n\r\n"), Hang], Delivered),
-    line("endless-early-hints", Plain, &[Request, Flood(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")], Late),
+    line("endless-early-hints", Plain, &[Request, Flood(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")], Broken),
     line("continue-and-nothing", Plain, &[Request, Send("HTTP/1.1 100 Continue\r\n\r\n"), Hang], Late),
     line("processing-and-nothing", Plain, &[Request, Send("HTTP/1.1 102 Processing\r\n\r\n"), Hang], Late),
     line("one-early-hint", Plain, &[Request, Send( "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", ), Hang], Delivered),
