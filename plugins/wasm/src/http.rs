@@ -5,7 +5,7 @@ mod request;
 
 use crate::hosts::Hosts;
 use crate::state::{Refusal, RefusalKind};
-use crate::wit::postrider::sink::http::{Error, ErrorKind, Request, Response};
+use crate::wit::http::{Error, ErrorKind, Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};

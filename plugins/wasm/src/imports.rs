@@ -1,8 +1,7 @@
 //! What is imported from `postrider:sink`.
 
 use crate::state::State;
-use crate::wit::Sink;
-use crate::wit::postrider::sink::{clock, config, http, log, types};
+use crate::wit::{Sink, clock, config, http, log, types};
 use wasmtime::Result;
 use wasmtime::component::{HasSelf, Linker};
 

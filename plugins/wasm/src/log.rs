@@ -1,5 +1,5 @@
 use crate::line::line;
-use crate::wit::postrider::sink::log::Level;
+use crate::wit::log::Level;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,7 +1,7 @@
 use crate::component::why;
 use crate::line::line;
 use crate::state::{Refusal, RefusalKind, State};
-use crate::wit::postrider::sink::types::{self, Failure, FailureKind};
+use crate::wit::types::{self, Failure, FailureKind};
 use postrider_sink::{FailureClass, Outcome, Verdict, Wait};
 use std::time::Duration;
 use wasmtime::{Error, Trap};

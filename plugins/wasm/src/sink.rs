@@ -3,7 +3,7 @@ use crate::engine::Engine;
 use crate::outcome::{cause, said, trapped};
 use crate::pool::{Instance, Pool};
 use crate::state::Shared;
-use crate::wit::postrider::sink::types::Event;
+use crate::wit::types::Event;
 use postrider_sink::{BuildError, Delivery, FailureClass, HostContext, Outcome, Sink, async_trait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,7 +2,7 @@
 //! to the log. Whatever else of WASI is asked for is refused when it is called, by a trap that says so.
 
 use crate::state::{Refusal, RefusalKind, State};
-use crate::wit::postrider::sink::log::Level;
+use crate::wit::log::Level;
 use std::time::Duration;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Linker, Resource, ResourceAny, ResourceType, Val};

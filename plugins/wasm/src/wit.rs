@@ -12,6 +12,9 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
+use self::postrider as generated;
+pub(crate) use generated::sink::{clock, config, http, log, types};
+
 /// `problem` of the interface `check`, which a component need not export.
 #[derive(Debug, ComponentType, Lift)]
 #[component(record)]

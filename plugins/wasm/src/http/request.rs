@@ -1,7 +1,7 @@
 use super::link::To;
 use super::{Body, Failed};
 use crate::hosts::{connectable, usable};
-use crate::wit::postrider::sink::http::{ErrorKind, Request};
+use crate::wit::http::{ErrorKind, Request};
 use bytes::Bytes;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Uri};
