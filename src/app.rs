@@ -66,6 +66,9 @@ pub struct App {
     stop_admin: CancellationToken,
     serving_ingress: JoinHandle<()>,
     serving_admin: JoinHandle<()>,
+    /// Cancelled when a listener has ended, however it did.
+    ingress_over: CancellationToken,
+    admin_over: CancellationToken,
 }
 
 impl App {
@@ -91,6 +94,8 @@ impl App {
         tokio::select! {
             () = self.backend.router.ended() => "the router has stopped".to_owned(),
             () = self.backend.spool.ended() => "the spool's writer has stopped".to_owned(),
+            () = self.ingress_over.cancelled() => "the ingress has stopped".to_owned(),
+            () = self.admin_over.cancelled() => "the admin listener has stopped".to_owned(),
         }
     }
 }

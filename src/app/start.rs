@@ -160,13 +160,24 @@ impl App {
             draining,
         });
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        let (ingress_over, admin_over) = (CancellationToken::new(), CancellationToken::new());
         #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]
         let serving_ingress = tokio::spawn({
-            let stop = stop_ingress.clone();
-            async move { ingress.run(ingress_listener, stop).await }
+            let (stop, over) = (stop_ingress.clone(), ingress_over.clone().drop_guard());
+            async move {
+                let _over = over;
+                ingress.run(ingress_listener, stop).await;
+            }
         });
         #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]
-        let serving_admin = tokio::spawn(admin::serve(admin_listener, backend.clone(), stop_admin.clone()));
+        let serving_admin = tokio::spawn({
+            let (stop, over) = (stop_admin.clone(), admin_over.clone().drop_guard());
+            let backend = backend.clone();
+            async move {
+                let _over = over;
+                admin::serve(admin_listener, backend, stop).await;
+            }
+        });
         tracing::info!(ingress = %ingress_at, admin = %admin_at, generation = generation.0, "ready");
         Ok(Self {
             ingress: ingress_at,
@@ -178,6 +189,8 @@ impl App {
             stop_admin,
             serving_ingress,
             serving_admin,
+            ingress_over,
+            admin_over,
         })
     }
 }

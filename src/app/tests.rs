@@ -150,6 +150,18 @@ async fn the_death_of_the_spools_writer_ends_the_daemon_and_the_next_one_deliver
 }
 
 #[tokio::test]
+async fn a_listener_that_is_gone_ends_the_daemon() {
+    for (ingress, why) in [(true, "the ingress has stopped"), (false, "the admin listener has stopped")] {
+        let house = start(&file("active")).await;
+        let gone = if ingress { &house.app.serving_ingress } else { &house.app.serving_admin };
+        gone.abort();
+        let reason = timeout(Duration::from_secs(5), house.app.failed()).await.expect("it is noticed");
+        assert_eq!(reason, why);
+        house.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_reads_the_files_is_started_again_and_deliveries_do_not_notice() {
     let house = start(&file("active")).await;
     let mut accepted = Vec::new();

@@ -1,4 +1,4 @@
-use super::attempt::Attempt;
+use super::attempt::{Attempt, panic_text};
 use super::expiry::Expiry;
 use super::hold::Hold;
 use super::{AttemptLimit, Condition, EndpointShared};
@@ -11,9 +11,11 @@ use crate::spool::{
     EndpointState as Remembered, Lease, Parked, Pending, Spool, SpoolError, StoredEvent, Wake,
 };
 use crate::table::EndpointSpec;
+use futures_util::FutureExt as _;
 use postrider_sink::{HostContext, Sink};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -318,7 +320,14 @@ impl EndpointState {
         };
         let myself = myself.clone();
         self.tasks.spawn(async move {
-            let result = plan.build(&host).await.map_err(|error| Arc::from(error.to_string()));
+            // A panic must not leave the endpoint waiting for its sink for ever.
+            let built = AssertUnwindSafe(plan.build(&host)).catch_unwind().await;
+            let result = match built {
+                Ok(result) => result.map_err(|error| Arc::from(error.to_string())),
+                Err(panic) => {
+                    Err(format!("building the sink panicked: {}", panic_text(panic.as_ref())).into())
+                }
+            };
             drop(myself.cast(EndpointMessage::SinkBuilt { revision, result }));
         });
     }

@@ -46,7 +46,8 @@ pub async fn attempt(sink: &dyn Sink, delivery: &Delivery, deadline: Duration, c
     Attempt { outcome, took, timings: delivery.trail.read(), answer: delivery.trail.answer() }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

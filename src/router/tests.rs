@@ -333,6 +333,59 @@ impl Sink for Through {
     }
 }
 
+/// A sink that panics while it is built for the first time.
+struct Brittle(std::sync::atomic::AtomicBool, mpsc::UnboundedSender<(&'static str, String)>);
+
+#[async_trait]
+impl SinkPlan for Brittle {
+    fn destination(&self) -> String {
+        "brittle".to_owned()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        3
+    }
+
+    async fn build(&self, _host: &HostContext) -> Result<Arc<dyn Sink>, BuildError> {
+        assert!(self.0.swap(true, std::sync::atomic::Ordering::SeqCst), "no such file");
+        Ok(Arc::new(Tell { name: "brittle", seen: self.1.clone() }))
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_while_it_is_built_holds_its_deliveries_and_says_why() {
+    let mut house = house(&[]).await;
+    let (tell, seen) = mpsc::unbounded_channel();
+    house.seen = seen;
+    let plan = Arc::new(Brittle(false.into(), tell));
+    let spec = EndpointSpec {
+        identity: Identity { name: "brittle".into(), account: None },
+        lifecycle: Lifecycle::Active,
+        events: Selection::All,
+        products: Selection::All,
+        filter: None,
+        delivery: DeliverySettings::default(),
+        sink: Some(SinkSpec { kind: "brittle".into(), settings: BTreeMap::new(), plan }),
+    };
+    let daemon = Arc::clone(&house.daemon);
+    let endpoints = vec![Arc::new(spec)];
+    house.router.publish(Publication { daemon, endpoints, invalid: Vec::new() }).await.unwrap();
+    house.post("held").await;
+    let start = SystemClock.now();
+    loop {
+        let seen = house.router.directory().list();
+        let problem = seen.first().and_then(|(_, seen)| seen.shared.problem());
+        if problem.is_some_and(|problem| problem.reason.contains("panicked: no such file")) {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "nobody says why");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(house.router.resume("brittle").await);
+    assert_eq!(house.seen(1).await, [("brittle", "held".to_owned())]);
+    house.stop().await;
+}
+
 #[tokio::test]
 async fn a_sink_whose_task_panics_is_built_again_and_holds_no_slot() {
     let mut house = house(&[]).await;
