@@ -18,6 +18,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Ends the name of a log that was set aside with its database.
+pub(super) const LOG: &str = "-log";
+
 /// The folders that were set aside and not brought back.
 pub(super) fn left(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut left = Vec::new();
@@ -29,15 +32,33 @@ pub(super) fn left(path: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     left.sort();
+    // Read together with its database.
+    let logs: Vec<PathBuf> =
+        left.iter().filter(|path| path.join("keyspaces").exists()).filter_map(|path| beside(path)).collect();
+    left.retain(|path| !logs.contains(path));
     Ok(left)
+}
+
+/// Database and log of what was set aside; where there is only one of them, the other names nothing.
+pub(super) fn parts(folder: &Path) -> [PathBuf; 2] {
+    let nothing = folder.join("nothing");
+    if !folder.join("keyspaces").exists() {
+        return [nothing, folder.to_owned()];
+    }
+    let log = beside(folder).filter(|log| log.is_dir() && !log.join(RESTORED).exists());
+    [folder.to_owned(), log.unwrap_or(nothing)]
+}
+
+/// Where the log of a database lies that was set aside with it.
+fn beside(folder: &Path) -> Option<PathBuf> {
+    Some(folder.with_file_name(format!("{}{LOG}", folder.file_name()?.to_str()?)))
 }
 
 /// Adds the rows of a folder that was set aside. How many deliveries and dead letters that were, and how many more
 /// there are that are not whole.
 pub(super) fn merge(now: &Image, folder: &Path, rows: &mut Rows) -> io::Result<(u64, u64)> {
-    let nothing = folder.join("nothing");
-    let (store, log) =
-        if folder.join("keyspaces").exists() { (folder, &*nothing) } else { (&*nothing, folder) };
+    let [store, log] = parts(folder);
+    let (store, log) = (&*store, &*log);
     let (then, _) = image::of(store, log)?;
     let content = then.content(&mut Vec::new());
     let mut names = Names::of(now, folder, store, log)?;

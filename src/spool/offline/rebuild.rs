@@ -119,8 +119,8 @@ pub(in crate::spool) fn rebuild(path: &Path, aside: &[PathBuf], now_ms: u64) -> 
     File::open(path)?.sync_all()?;
     repaired.kept = image.content(&mut Vec::new());
     repaired.damage = damage;
-    for folder in aside {
-        File::create(folder.join(RESTORED))?.sync_all()?;
+    for part in aside.iter().flat_map(|folder| merge::parts(folder)).filter(|part| part.is_dir()) {
+        File::create(part.join(RESTORED))?.sync_all()?;
     }
     repaired.aside = finish(path, now_ms)?.iter().map(|path| physical::name(path)).collect();
     Ok(repaired)
@@ -138,7 +138,7 @@ pub(in crate::spool) fn finish(path: &Path, now_ms: u64) -> io::Result<Vec<PathB
         aside.push(put_aside(path, &store, "", now_ms)?);
     }
     if log.exists() && !log::segments(&log)?.is_empty() {
-        aside.push(put_aside(path, &log, "-log", now_ms)?);
+        aside.push(put_aside(path, &log, merge::LOG, now_ms)?);
     }
     fs::create_dir_all(&log)?;
     if let Some(end) = end::read(&complete)? {
