@@ -13,7 +13,8 @@ use crate::spool::{
 use crate::table::EndpointSpec;
 use postrider_sink::{HostContext, Sink};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::{HashMap, HashSet};
+use rustc_hash::FxHashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -147,7 +148,7 @@ pub struct EndpointState {
     pub(super) lease: Option<Lease>,
     pub(super) remembered: Remembered,
     pub(super) window: Window,
-    pub(super) held: HashMap<Seq, Held>,
+    pub(super) held: FxHashMap<Seq, Held>,
     /// How many of `held` are without a body.
     pub(super) bodiless: usize,
     /// Bytes of the bodies in `held`.
@@ -263,7 +264,7 @@ impl EndpointState {
             sink: None,
             lease: None,
             window: Window::new(settings.ordering),
-            held: HashMap::new(),
+            held: FxHashMap::default(),
             bodiless: 0,
             held_bytes: 0,
             breaker: Breaker::new(settings.breaker.clone()),
