@@ -28,9 +28,32 @@ impl EventId {
     }
 }
 
+impl EventId {
+    /// Bytes of its text.
+    pub const LENGTH: usize = 36;
+
+    /// Its text, in room that is given: every attempt and every answer needs it.
+    #[must_use]
+    pub fn text(self, room: &mut [u8; Self::LENGTH]) -> &str {
+        *room = *b"evt_00000000000000000000000000000000";
+        write_hex(&self.0, room.iter_mut().skip(4));
+        std::str::from_utf8(room).unwrap_or_default()
+    }
+}
+
+/// Writes bytes as hexadecimal digits.
+pub(crate) fn write_hex<'a>(bytes: &[u8], mut room: impl Iterator<Item = &'a mut u8>) {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        if let (Some(place), Some(text)) = (room.next(), DIGITS.get(usize::from(digit))) {
+            *place = *text;
+        }
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "evt_{}", Uuid::from_bytes(self.0).simple())
+        f.write_str(self.text(&mut [0; Self::LENGTH]))
     }
 }
 

@@ -8,7 +8,7 @@ pub mod filter;
 mod index;
 
 pub use catalogue::Catalogue;
-pub use endpoint::{EndpointSpec, Lifecycle, Selection, SinkSpec};
+pub use endpoint::{EndpointSpec, Lifecycle, Selection, Settings, SinkSpec};
 pub use explain::{Condition, Explained};
 pub use filter::Filter;
 pub use index::{Candidates, Entry, Table};

@@ -39,9 +39,10 @@ pub fn lone_endpoint(path: &Path, added: &[Arc<dyn SinkFactory>]) -> Result<Lone
     let file = path.display().to_string().into();
     let compiled = config::compile_endpoint(&"plugin".into(), file, &text, context);
     let spec = compiled.result.map_err(|errors| ConfigErrors(errors).to_string())?;
-    let sink = spec.sink.ok_or_else(|| failed(&"it names no sink"))?;
-    let factory = sinks.get(&sink.kind).cloned().ok_or_else(|| failed(&"it names no sink"))?;
-    Ok(LoneEndpoint { factory, settings: sink.settings, delivery: spec.delivery })
+    let no_sink = || failed(&"it names no sink");
+    let (sink, settings) = spec.sink.zip(compiled.settings).ok_or_else(no_sink)?;
+    let factory = sinks.get(&sink.kind).cloned().ok_or_else(no_sink)?;
+    Ok(LoneEndpoint { factory, settings, delivery: spec.delivery })
 }
 
 /// What a sink is built with outside of a daemon: this way out, these folders.

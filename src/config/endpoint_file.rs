@@ -14,6 +14,7 @@ use crate::ids::{EVERY_ACCOUNT, Identity};
 use crate::policy::DeliverySettings;
 use crate::sinks::Sinks;
 use crate::table::{EndpointSpec, Filter, Lifecycle, Selection, SinkSpec};
+use postrider_sink::Table;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub struct Context<'a> {
 pub struct CompiledEndpoint {
     /// The endpoint, or everything that is wrong with its file.
     pub result: Result<EndpointSpec, Vec<ConfigError>>,
+    /// What its sink's table says, secrets resolved, if that was found right.
+    pub settings: Option<Table>,
     /// The secret files it names, and those of its sink, readable or not.
     pub secret_files: Vec<PathBuf>,
 }
@@ -62,12 +65,13 @@ pub fn compile_endpoint(
 ) -> CompiledEndpoint {
     let problems = Problems::new(file, text.clone());
     let Some(root) = tree::parse(text, &problems) else {
-        return CompiledEndpoint { result: Err(problems.take()), secret_files: Vec::new() };
+        return CompiledEndpoint { result: Err(problems.take()), settings: None, secret_files: Vec::new() };
     };
     let valid = validate(&root, context, &problems);
     let draft = valid.lifecycle == Lifecycle::Draft;
     let mut resolver = Resolver::new(context.secrets, context.base).lenient(draft).knowing(context.known);
     let sink = valid.sink.and_then(|entry| sink(entry, draft, context, &mut resolver, &problems));
+    let (sink, settings) = sink.unzip();
     let mut errors = problems.take();
     let mut result = None;
     if errors.is_empty() {
@@ -85,7 +89,7 @@ pub fn compile_endpoint(
         result = Some(spec).filter(|_| errors.is_empty());
     }
     let result = result.ok_or(errors);
-    CompiledEndpoint { result, secret_files: resolver.files }
+    CompiledEndpoint { result, settings, secret_files: resolver.files }
 }
 
 fn validate<'a>(root: &'a Node, context: Context<'_>, problems: &'a Problems) -> EndpointFile<'a> {
@@ -196,12 +200,15 @@ fn sink(
     context: Context<'_>,
     resolver: &mut Resolver<'_>,
     problems: &Problems,
-) -> Option<SinkSpec> {
+) -> Option<(SinkSpec, Table)> {
     let factory = context.sinks.get(&entry.key)?;
     let settings = sink_table::settings(entry, factory.files(), resolver, problems)?;
     match factory.check(&settings) {
         Ok(_) if !resolver.failed.is_empty() => None,
-        Ok(plan) => Some(SinkSpec { kind: Arc::from(factory.kind()), settings, plan }),
+        Ok(plan) => {
+            let spec = SinkSpec { kind: Arc::from(factory.kind()), settings: (&settings).into(), plan };
+            Some((spec, settings))
+        }
         Err(errors) => {
             for error in errors {
                 if !(draft && error.at == postrider_sink::At::Missing) {

@@ -132,7 +132,11 @@ impl Loader {
     pub fn endpoint(&self, endpoint: &EndpointText, daemon: &DaemonConfig) -> CompiledEndpoint {
         match &endpoint.text {
             Ok(text) => self.endpoint_text(&endpoint.name, endpoint.file.clone(), text, daemon),
-            Err(error) => CompiledEndpoint { result: Err(vec![(**error).clone()]), secret_files: Vec::new() },
+            Err(error) => CompiledEndpoint {
+                result: Err(vec![(**error).clone()]),
+                settings: None,
+                secret_files: Vec::new(),
+            },
         }
     }
 

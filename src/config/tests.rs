@@ -269,8 +269,8 @@ fn secrets_are_resolved_after_parsing_and_one_newline_is_cut() {
         GOOD.replace("auth = {}\n", "")
     );
     let compiled = endpoint_with(&text, "", &secrets);
-    let sink = compiled.result.expect("valid").sink.expect("a sink");
-    let postrider_sink::Value::Table(auth) = &sink.settings["auth"] else { panic!("a table") };
+    let settings = compiled.settings.expect("valid");
+    let postrider_sink::Value::Table(auth) = &settings["auth"] else { panic!("a table") };
     let postrider_sink::Value::Table(basic) = &auth["basic"] else { panic!("a table") };
     let secret = |key: &str| match &basic[key] {
         postrider_sink::Value::Secret(secret) => secret.expose().to_owned(),

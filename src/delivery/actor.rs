@@ -14,7 +14,8 @@ use crate::table::EndpointSpec;
 use futures_util::FutureExt as _;
 use postrider_sink::{HostContext, Sink};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::{HashMap, HashSet};
+use rustc_hash::FxHashMap;
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -149,7 +150,7 @@ pub struct EndpointState {
     pub(super) lease: Option<Lease>,
     pub(super) remembered: Remembered,
     pub(super) window: Window,
-    pub(super) held: HashMap<Seq, Held>,
+    pub(super) held: FxHashMap<Seq, Held>,
     /// How many of `held` are without a body.
     pub(super) bodiless: usize,
     /// Bytes of the bodies in `held`.
@@ -265,7 +266,7 @@ impl EndpointState {
             sink: None,
             lease: None,
             window: Window::new(settings.ordering),
-            held: HashMap::new(),
+            held: FxHashMap::default(),
             bodiless: 0,
             held_bytes: 0,
             breaker: Breaker::new(settings.breaker.clone()),

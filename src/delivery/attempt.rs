@@ -1,5 +1,6 @@
 use crate::chance::Chance;
 use crate::clock::Clock;
+use crate::ids::{EventId, write_hex};
 use crate::spool::StoredEvent;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -55,7 +56,7 @@ pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 /// A stored event as a sink gets it.
 pub(super) fn delivery(event: &StoredEvent, number: u32, keep_answer: bool, chance: &dyn Chance) -> Delivery {
     Delivery {
-        id: event.id.to_string().into(),
+        id: Arc::from(event.id.text(&mut [0; EventId::LENGTH])),
         event: Arc::clone(&event.event),
         product: Arc::clone(&event.product),
         account: event.account.clone(),
@@ -77,7 +78,12 @@ fn traceparent(event: &StoredEvent, number: u64) -> Arc<str> {
     });
     match given {
         Some((trace, flags)) => format!("00-{trace}-{span:016x}-{flags}").into(),
-        None => format!("00-{:032x}-{span:016x}-00", u128::from_be_bytes(event.id.0)).into(),
+        None => {
+            let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+            write_hex(&event.id.0, text.iter_mut().skip(3));
+            write_hex(&span.to_be_bytes(), text.iter_mut().skip(36));
+            Arc::from(std::str::from_utf8(&text).unwrap_or_default())
+        }
     }
 }
 
@@ -107,6 +113,32 @@ mod tests {
                 Self::Hangs => std::future::pending().await,
             }
         }
+    }
+
+    #[test]
+    fn an_attempt_has_a_span_in_the_publishers_trace_or_in_one_named_after_the_event() {
+        let mut event = crate::spool::StoredEvent {
+            seq: crate::ids::Seq(1),
+            id: EventId(std::array::from_fn(|at| u8::try_from(at * 17).expect("below 256"))),
+            event: "sent".into(),
+            product: "crm".into(),
+            account: None,
+            message_id: "m".into(),
+            body: bytes::Bytes::new(),
+            traceparent: None,
+            generation: crate::ids::Generation(1),
+            accepted_ms: 0,
+            targets: 1,
+        };
+        let own = traceparent(&event, 0xabc);
+        assert_eq!(&*own, "00-00112233445566778899aabbccddeeff-0000000000000abc-00");
+        event.traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into());
+        let given = traceparent(&event, 0);
+        assert_eq!(&*given, "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000001-01");
+        assert_eq!(
+            &*delivery(&event, 1, false, &crate::chance::SystemChance).id,
+            "evt_00112233445566778899aabbccddeeff"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,6 +21,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// How many reloads are remembered.
 const HISTORY: usize = 50;
+/// Changes of one reload that the log names; the page has them all.
+const SHOWN: usize = 20;
 
 /// How soon a round that broke off is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -304,7 +306,9 @@ impl ReloadState {
             tracing::error!("{}", error.log_line());
         }
         let (result, generation) = (outcome.result(), outcome.generation().0);
-        tracing::info!(result, generation, changes = ?outcome.changes(), "configuration reloaded");
+        let changes = outcome.changes();
+        let (shown, more) = changes.split_at(changes.len().min(SHOWN));
+        tracing::info!(result, generation, changes = ?shown, more = more.len(), "configuration reloaded");
         self.history.truncate(HISTORY - 1);
         let changes = outcome.changes().to_vec();
         self.history.push_front(Change { at_ms: now, result, generation, changes, errors });

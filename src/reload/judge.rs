@@ -4,7 +4,6 @@ use super::evaluate::Running;
 use super::last_good::{Good, LastGood};
 use crate::config::{ConfigError, DaemonConfig, DaemonFile, EndpointText, Loader};
 use crate::table::EndpointSpec;
-use postrider_sink::{SettingsFile, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,7 +103,7 @@ impl<'a> Judge<'a> {
         let errors = match compiled.result {
             Ok(spec) => {
                 let spec = self.same_as_before(&name, spec);
-                let files = files(&spec);
+                let files = spec.sink.iter().flat_map(|sink| sink.settings.files()).cloned().collect();
                 self.endpoints.insert(name.clone(), spec);
                 self.good.extend(file.text.ok().map(|text| Good { name, text, files }));
                 return;
@@ -143,11 +142,4 @@ impl<'a> Judge<'a> {
         let before = self.before.and_then(|running| running.endpoints.get(name));
         before.filter(|before| ***before == spec).cloned().unwrap_or_else(|| Arc::new(spec))
     }
-}
-
-/// The files that the settings of its sink name.
-fn files(spec: &EndpointSpec) -> Vec<SettingsFile> {
-    let settings = spec.sink.iter().flat_map(|sink| sink.settings.values());
-    let file = |value: &Value| if let Value::File(file) = value { Some(file.clone()) } else { None };
-    settings.filter_map(file).collect()
 }

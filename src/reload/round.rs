@@ -50,7 +50,7 @@ impl Bench {
         let (bench, old) = (self.clone(), before.clone());
         let judged =
             tokio::task::spawn_blocking(move || evaluate(&bench.loader, &bench.last_good(), &old, &removing));
-        let running = Arc::new(judged.await.map_err(|_| BROKE_OFF.to_owned())?);
+        let mut running = Arc::new(judged.await.map_err(|_| BROKE_OFF.to_owned())?);
         let changes = running.changes_since(&before);
         let mut published = None;
         if !changes.is_empty() || running.invalid != before.invalid {
@@ -69,6 +69,10 @@ impl Bench {
         });
         if let Ok(Err(error)) = stored.await {
             tracing::warn!(%error, "cannot keep the last good versions of endpoint files");
+        }
+        // They are on the disk; nobody else asks for them.
+        if let Some(running) = Arc::get_mut(&mut running) {
+            running.good = Vec::new();
         }
         Ok(Round { running, changes, published })
     }

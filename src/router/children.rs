@@ -13,6 +13,7 @@ use crate::spool::Wake;
 use crate::table::{EndpointSpec, Lifecycle};
 use postrider_sink::HostContext;
 use ractor::{Actor, ActorId, ActorRef};
+use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tokio_util::task::TaskTracker;
 /// The endpoints in use, and their actors.
 #[derive(Default)]
 pub(super) struct Children {
-    by_uid: HashMap<EndpointUid, Child>,
+    by_uid: FxHashMap<EndpointUid, Child>,
     by_actor: HashMap<ActorId, EndpointUid>,
 }
 

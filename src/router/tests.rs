@@ -114,7 +114,7 @@ async fn house(names: &[&'static str]) -> House {
             delivery,
             sink: Some(SinkSpec {
                 kind: "tell".into(),
-                settings: BTreeMap::new(),
+                settings: (&BTreeMap::new()).into(),
                 plan: Arc::new(Tell { name, seen: tell.clone() }),
             }),
         })
@@ -401,7 +401,11 @@ async fn a_sink_whose_task_panics_is_built_again_and_holds_no_slot() {
         products: Selection::All,
         filter: None,
         delivery,
-        sink: Some(SinkSpec { kind: "frail".into(), settings: BTreeMap::new(), plan: Arc::new(plan) }),
+        sink: Some(SinkSpec {
+            kind: "frail".into(),
+            settings: (&BTreeMap::new()).into(),
+            plan: Arc::new(plan),
+        }),
     };
     let daemon = Arc::clone(&house.daemon);
     let endpoints = vec![Arc::new(spec)];
@@ -511,7 +515,7 @@ async fn a_thousand_endpoints_that_come_back_together_do_not_stampede() {
                 delivery,
                 sink: Some(SinkSpec {
                     kind: "crowd".into(),
-                    settings: BTreeMap::new(),
+                    settings: (&BTreeMap::new()).into(),
                     plan: Arc::new(OneOfCrowd(Arc::clone(&crowd))),
                 }),
             })

@@ -4,7 +4,8 @@
 use super::StoredEvent;
 use super::record::{DeliveryRow, RefsRow};
 use crate::ids::{EndpointUid, Seq};
-use std::collections::{HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// At most so many events,
@@ -53,7 +54,7 @@ impl Cached {
 /// Oldest out first, and only between two commits.
 #[derive(Default)]
 pub(super) struct Cache {
-    events: HashMap<Seq, Cached>,
+    events: FxHashMap<Seq, Cached>,
     order: VecDeque<Seq>,
     bytes: usize,
 }

@@ -32,6 +32,7 @@ use crate::config::SpoolConfig;
 use crate::ids::{EndpointUid, Identity, Seq};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use rustc_hash::FxHashMap;
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -177,7 +178,7 @@ pub(super) struct Writer {
     meters: Meters,
     commands: Receiver<Command>,
     totals: Totals,
-    endpoints: HashMap<EndpointUid, Endpoint>,
+    endpoints: FxHashMap<EndpointUid, Endpoint>,
     identities: HashMap<Identity, EndpointUid>,
     cache: Cache,
     /// Where in history the latest blocks' rows are, not yet written.
@@ -233,7 +234,7 @@ impl Writer {
             meters: parts.meters,
             commands: parts.commands,
             totals: Totals::default(),
-            endpoints: HashMap::new(),
+            endpoints: FxHashMap::default(),
             identities: HashMap::new(),
             cache: Cache::default(),
             index: Index::default(),

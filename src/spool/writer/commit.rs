@@ -106,7 +106,6 @@ impl Writer {
             };
             wakes.push(Wake { endpoint: *uid, after, events });
         }
-        self.answer(std::mem::take(&mut cycle.answers));
         for (reply, lease) in cycle.leases.drain(..) {
             let _ = reply.send(Ok(lease));
         }
@@ -119,6 +118,8 @@ impl Writer {
         if !wakes.is_empty() {
             (self.listener)(SpoolEvent::Committed(Committed { wakes }));
         }
+        // After the deliveries: else those of a large commit would begin when the last of its answers is written.
+        self.answer(std::mem::take(&mut cycle.answers));
         for (endpoint, seqs) in std::mem::take(&mut cycle.erased) {
             (self.listener)(SpoolEvent::Erased { endpoint, seqs });
         }
