@@ -317,7 +317,13 @@ pub(super) fn mend(path: &Path, error: &str, now_ms: u64) -> bool {
 fn open_found(folder: &Folder, ways: &Ways, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
     let (base, whole) = open_base(folder, meters, now_ms)?;
     let error = match Store::over(base.clone(), &folder.log(), ways, !whole) {
-        Ok(store) => return Ok(store),
+        Ok(store) => {
+            if store.unsynced {
+                tracing::error!("the spool's log cannot be synced: what it holds is written to the database");
+                store.settle_down().map_err(|error| OpenError::Store(error.to_string()))?;
+            }
+            return Ok(store);
+        }
         Err(error) => error,
     };
     meters.open_errors.increment(1);

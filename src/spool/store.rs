@@ -112,6 +112,8 @@ pub(crate) struct Store {
     pub(super) lost: u64,
     /// The numbers may not be what the rows come to, and must be counted again.
     pub(super) uncounted: bool,
+    /// What was found in the log may not be on disk before [`Self::settle_down`] has written it again.
+    pub(super) unsynced: bool,
     log: Mutex<Log>,
     log_folder: PathBuf,
     shared: Arc<Shared>,
@@ -188,6 +190,7 @@ impl Store {
             history_index: Space(13),
             lost: replayed.lost + missing,
             uncounted,
+            unsynced: replayed.unsynced,
             log: Mutex::new(Log::new(log, replayed.number, ways)),
             log_folder: log.to_owned(),
             shared,

@@ -47,6 +47,8 @@ pub(super) struct Replayed {
     pub(super) number: u64,
     /// Commits that are missing among those found, or cut off.
     pub(super) lost: u64,
+    /// Not all of it could be synced: it is there to read, and may not be on disk.
+    pub(super) unsynced: bool,
 }
 
 /// What a look at a log comes upon, in its order.
@@ -129,7 +131,7 @@ pub(super) fn disk_space(folder: &Path) -> u64 {
     files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
-/// Reads a log from its beginning, and makes sure that what is read is on disk. It is known to reach to `least`.
+/// Reads a log from its beginning, and makes sure that what is read is on disk, or says that it is not. It is known to reach to `least`.
 pub(super) fn replay(
     folder: &Path,
     least: u64,
@@ -143,16 +145,17 @@ pub(super) fn replay(
         _ => {}
     }
     let segments = segments(folder)?;
+    let mut unsynced = false;
     for (_, path) in &segments {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        ways.disk.sync(&file, path)?;
+        unsynced |= ways.disk.sync(&file, path).is_err();
     }
     let mut lost = 0;
     let number = look(&segments, least, ways.segment, &mut |_, seen| match seen {
         Seen::Commit(_, changes) => changes.into_iter().for_each(&mut each),
         Seen::Missing(count, _) => lost += count.max(1),
     })?;
-    Ok(Replayed { segments: segments.into_iter().map(|(_, path)| path).collect(), number, lost })
+    Ok(Replayed { segments: segments.into_iter().map(|(_, path)| path).collect(), number, lost, unsynced })
 }
 
 /// The segments of a log in their order, each with the number of the first commit it may hold.
