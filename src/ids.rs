@@ -1,5 +1,6 @@
 //! Ids and numbers that name things. Each is a type of its own, so that one cannot be taken for another.
 
+use crate::chance::Chance;
 use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -9,13 +10,14 @@ use uuid::Uuid;
 pub struct EventId(pub [u8; 16]);
 
 impl EventId {
-    /// A new id for an event accepted `unix_ms` milliseconds after the Unix epoch.
+    /// A new id for an event accepted `unix_ms` milliseconds after the Unix epoch, random but for that.
     #[must_use]
-    pub fn at(unix_ms: u64) -> Self {
-        let seconds = unix_ms / 1000;
-        let nanos = u32::try_from(unix_ms % 1000).unwrap_or(0) * 1_000_000;
-        let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
-        Self(Uuid::new_v7(stamp).into_bytes())
+    pub fn at(unix_ms: u64, chance: &dyn Chance) -> Self {
+        let mut random = [0; 10];
+        let (first, rest) = random.split_at_mut(8);
+        first.copy_from_slice(&chance.number().to_le_bytes());
+        rest.copy_from_slice(&chance.number().to_le_bytes()[..2]);
+        Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid().into_bytes())
     }
 }
 

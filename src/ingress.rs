@@ -31,6 +31,7 @@ mod wire;
 use crate::clock::Clock;
 use crate::config::DaemonConfig;
 use crate::metrics::Metrics;
+use crate::net::Listen;
 use crate::router::{RouterHandle, Submission};
 use crate::table::Table;
 use admission::Admission;
@@ -39,7 +40,6 @@ use auth::Publishers;
 pub use limits::Limits;
 use meters::Meters;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// What the ingress needs of the router.
@@ -109,7 +109,7 @@ impl Ingress {
     /// Serves the connections of a listener. Once `shutdown` is cancelled it accepts none, closes those that wait
     /// for a request, and returns when the others have their answers: how long that may take is the caller's to
     /// bound, by dropping the future.
-    pub async fn run(&self, listener: TcpListener, shutdown: CancellationToken) {
+    pub async fn run<L: Listen>(&self, listener: L, shutdown: CancellationToken) {
         server::run(self.shared.clone(), listener, shutdown).await;
     }
 }

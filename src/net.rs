@@ -13,6 +13,7 @@ mod connector;
 mod dial;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod listen;
 mod names;
 mod policy;
 mod resolve;
@@ -20,6 +21,7 @@ mod tls;
 
 pub use connector::{GuardedConnector, Network};
 pub use dial::{Dial, Dialed, TcpDial};
+pub use listen::{Listen, Transport};
 pub use policy::NetworkPolicy;
 pub use resolve::{Resolve, SystemResolver};
 pub use tls::{ServerStream, ServerTls, TlsFault, secured};

@@ -7,9 +7,11 @@
 //! [`EmbeddedSpool`] fulfils it in a folder of this machine, on a log over fjall: one writer thread makes a commit of
 //! all that was said since the last, readers run beside it.
 
+mod by_hand;
 mod cache;
 mod codec;
 mod contract;
+mod disk;
 mod embedded;
 #[cfg(test)]
 mod faults;
@@ -31,11 +33,13 @@ mod store;
 mod tests;
 mod writer;
 
+pub use by_hand::{ByHand, HandWriter};
 pub use contract::{
     Accepted, Append, Backlog, Committed, DeadReason, DedupKey, EndpointState, HistoryNote, Lease, NewEvent,
     Parked, Pending, ReadLimit, Receipt, Refusal, Settlement, Spool, SpoolError, SpoolEvent, Steps,
     StoredEvent, Unwritten, Wake,
 };
+pub use disk::{Disk, SystemDisk};
 pub use embedded::{DedupLimits, EmbeddedSpool, Listener};
 pub use folder::OpenError;
 pub use holder::holder;

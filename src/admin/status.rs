@@ -1,5 +1,6 @@
 //! What the API answers, as plain data. Readers accept members they do not know, so that answers only ever gain.
 
+use crate::chance::SystemChance;
 use crate::clock::unix_ms;
 use crate::ids::EventId;
 use bytes::Bytes;
@@ -188,7 +189,7 @@ impl TestEvent {
         clock: &dyn Clock,
     ) -> Delivery {
         let now = unix_ms(clock);
-        let id = EventId::at(now);
+        let id = EventId::at(now, &SystemChance);
         let trace = u128::from_be_bytes(id.0);
         let span = (trace & u128::from(u64::MAX)).max(1);
         let id = id.to_string().replacen("evt_", "evt_test_", 1);

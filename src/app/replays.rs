@@ -6,6 +6,7 @@
 
 use super::deliveries::{Deliveries, failing};
 use crate::admin::{Answered, DeliveryError, ReplayJob, ReplayRequest, ReplayState, Wanted, rfc3339};
+use crate::chance::SystemChance;
 use crate::clock::unix_ms;
 use crate::config::parse_rate;
 use crate::history::{Filter, History as _, Outcome};
@@ -84,7 +85,7 @@ impl Replays {
     ) -> Answered<ReplayJob> {
         let before = backend.history.next_dead().await.map_err(failing)?;
         let now_ms = unix_ms(&*backend.clock);
-        let id = EventId::at(now_ms).to_string().replacen("evt_", "rpl_", 1);
+        let id = EventId::at(now_ms, &SystemChance).to_string().replacen("evt_", "rpl_", 1);
         let (cancel, dry_run) = (backend.draining.child_token(), request.dry_run);
         let seen = ReplayJob {
             id: id.clone(),

@@ -1,12 +1,11 @@
 use super::Shared;
 use super::serve::serve_connection;
-use crate::net::{ServerStream, secured};
+use crate::net::{Listen, ServerStream, Transport, secured};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +15,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Accepts connections until `shutdown`, then waits for those there are. Dropping the future drops them all.
-pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, shutdown: CancellationToken) {
+pub(super) async fn run<L: Listen>(shared: Arc<Shared>, listener: L, shutdown: CancellationToken) {
     let peers = Arc::new(Peers::default());
     let mut connections = JoinSet::new();
     let mut wait = None;
@@ -33,8 +32,6 @@ pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, shutdown: Ca
                         continue;
                     }
                     let Some(place) = peers.enter(peer.ip(), shared.limits.connections_per_ip) else { continue };
-                    // Answers are small and are waited for. Without it they only come later.
-                    let _ = stream.set_nodelay(true);
                     let (shared, shutdown) = (shared.clone(), shutdown.clone());
                     connections.spawn(async move {
                         if let Some(stream) = greeted(stream, &shared, &shutdown).await {
@@ -59,7 +56,11 @@ pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, shutdown: Ca
 
 /// The connection once its TLS handshake is over, where the configuration in force wants one; none: it did not come
 /// to that. The wait for the first byte has its own deadline, as it has without TLS.
-async fn greeted(stream: TcpStream, shared: &Shared, shutdown: &CancellationToken) -> Option<ServerStream> {
+async fn greeted<S: Transport>(
+    stream: S,
+    shared: &Shared,
+    shutdown: &CancellationToken,
+) -> Option<ServerStream<S>> {
     let Some(tls) = shared.publishers.config().ingress.tls.clone() else {
         return Some(ServerStream::Plain(stream));
     };
@@ -73,7 +74,7 @@ async fn greeted(stream: TcpStream, shared: &Shared, shutdown: &CancellationToke
     }
 }
 
-async fn accept(listener: &TcpListener, wait: Option<Duration>) -> io::Result<(TcpStream, SocketAddr)> {
+async fn accept<L: Listen>(listener: &L, wait: Option<Duration>) -> io::Result<(L::Stream, SocketAddr)> {
     if let Some(wait) = wait {
         sleep(wait).await;
     }

@@ -1,11 +1,14 @@
+mod lookup;
+
 use super::Resolve;
 use crate::clock::{Clock, SystemClock};
+use lookup::{Lookup, Maker};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// How long an answer is used. The system does not tell a name's own time to live.
@@ -19,24 +22,19 @@ pub(super) const LOOKUPS_PER_ENDPOINT: usize = 2;
 
 type Answer = Result<Arc<[IpAddr]>, Arc<str>>;
 
-struct Entry {
-    answer: watch::Receiver<Option<(Instant, Answer)>>,
-}
-
-impl Entry {
-    /// Still being looked up, or found a moment ago. A failure is shared with those who wait, never kept.
-    fn is_useful(&self, now: Instant) -> bool {
-        match &*self.answer.borrow() {
-            Some((at, answer)) => answer.is_ok() && now.saturating_duration_since(*at) < KEEP,
-            None => self.answer.has_changed().is_ok(),
-        }
+/// Still being looked up, or found a moment ago. A failure is shared with those who wait, never kept.
+fn is_useful(lookup: &Lookup, now: Instant) -> bool {
+    match lookup.outcome() {
+        Some(Some((at, answer))) => answer.is_ok() && now.saturating_duration_since(*at) < KEEP,
+        Some(None) => false,
+        None => true,
     }
 }
 
 /// The names being looked up and those just found: one lookup of a name at a time, whoever asks.
 pub(super) struct Names {
     resolver: Arc<dyn Resolve>,
-    entries: Mutex<HashMap<Arc<str>, Entry>>,
+    entries: Mutex<HashMap<Arc<str>, Arc<Lookup>>>,
     lookups: Mutex<JoinSet<()>>,
 }
 
@@ -56,58 +54,54 @@ impl Names {
     }
 
     async fn wait(&self, host: &str, slots: &Arc<Semaphore>) -> io::Result<Answer> {
-        let mut answer = match self.running(host) {
-            Some(answer) => answer,
+        let lookup = match self.running(host) {
+            Some(lookup) => lookup,
             None => {
                 let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
                 self.start(host, slot)?
             }
         };
-        let found = answer.wait_for(Option::is_some).await.map_err(io::Error::other)?;
-        match &*found {
-            Some((_, answer)) => Ok(answer.clone()),
+        match lookup.wait().await {
+            Some((_, answer)) => Ok(answer),
             None => Err(io::Error::other("the lookup was given up")),
         }
     }
 
-    fn running(&self, host: &str) -> Option<watch::Receiver<Option<(Instant, Answer)>>> {
+    fn running(&self, host: &str) -> Option<Arc<Lookup>> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(host).filter(|entry| entry.is_useful(SystemClock.now())).map(|entry| entry.answer.clone())
+        entries.get(host).filter(|lookup| is_useful(lookup, SystemClock.now())).cloned()
     }
 
-    fn start<P: Send + 'static>(
-        &self,
-        host: &str,
-        slot: P,
-    ) -> io::Result<watch::Receiver<Option<(Instant, Answer)>>> {
+    fn start<P: Send + 'static>(&self, host: &str, slot: P) -> io::Result<Arc<Lookup>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let now = SystemClock.now();
-        if let Some(entry) = entries.get(host).filter(|entry| entry.is_useful(now)) {
-            return Ok(entry.answer.clone());
+        if let Some(lookup) = entries.get(host).filter(|lookup| is_useful(lookup, now)) {
+            return Ok(Arc::clone(lookup));
         }
         if entries.len() >= ENTRIES {
-            entries.retain(|_, entry| entry.is_useful(now));
+            entries.retain(|_, lookup| is_useful(lookup, now));
         }
         if entries.len() >= ENTRIES {
-            entries.retain(|_, entry| entry.answer.borrow().is_none());
+            entries.retain(|_, lookup| lookup.outcome().is_none());
         }
         if entries.len() >= ENTRIES {
             return Err(io::Error::other("too many names are being looked up"));
         }
         let host: Arc<str> = Arc::from(host);
-        let (found, answer) = watch::channel(None);
-        entries.insert(Arc::clone(&host), Entry { answer: answer.clone() });
+        let lookup = Arc::new(Lookup::default());
+        entries.insert(Arc::clone(&host), Arc::clone(&lookup));
         drop(entries);
         let resolver = Arc::clone(&self.resolver);
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
         while lookups.try_join_next().is_some() {}
+        let maker = Maker(Arc::clone(&lookup));
         lookups.spawn(async move {
             let result = resolver.resolve(&host).await;
             let answer = result.map(Arc::from).map_err(|error| Arc::from(error.to_string()));
             drop(slot);
-            found.send_replace(Some((SystemClock.now(), answer)));
+            maker.found(SystemClock.now(), answer);
         });
-        Ok(answer)
+        Ok(lookup)
     }
 }
 

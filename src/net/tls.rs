@@ -1,3 +1,4 @@
+use super::Transport;
 use rustls::crypto::ring::default_provider;
 use rustls::{InconsistentKeys, ServerConfig};
 use rustls_pki_types::pem::PemObject;
@@ -92,11 +93,11 @@ impl fmt::Debug for ServerTls {
 }
 
 /// A connection that was accepted, as it came or inside TLS.
-pub enum ServerStream {
+pub enum ServerStream<S = TcpStream> {
     /// As it came.
-    Plain(TcpStream),
+    Plain(S),
     /// Inside TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<S>>),
 }
 
 /// Makes a connection what its listener serves: without `tls` as it is, else after a handshake, which must be over
@@ -104,18 +105,18 @@ pub enum ServerStream {
 ///
 /// # Errors
 /// The handshake failed or took too long. It is the other side's business, and nobody is told.
-pub async fn secured(
-    stream: TcpStream,
+pub async fn secured<S: Transport>(
+    stream: S,
     tls: Option<&ServerTls>,
     limit: Duration,
-) -> io::Result<ServerStream> {
+) -> io::Result<ServerStream<S>> {
     let Some(tls) = tls else { return Ok(ServerStream::Plain(stream)) };
     let handshake = TlsAcceptor::from(tls.config.clone()).accept(stream);
     let stream = tokio::time::timeout(limit, handshake).await.map_err(|_| io::ErrorKind::TimedOut)??;
     Ok(ServerStream::Tls(Box::new(stream)))
 }
 
-impl AsyncRead for ServerStream {
+impl<S: Transport> AsyncRead for ServerStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -124,7 +125,7 @@ impl AsyncRead for ServerStream {
     }
 }
 
-impl AsyncWrite for ServerStream {
+impl<S: Transport> AsyncWrite for ServerStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),

@@ -52,7 +52,9 @@ impl Children {
     }
 
     pub(super) fn uids(&self) -> Vec<EndpointUid> {
-        self.by_uid.keys().copied().collect()
+        let mut uids: Vec<_> = self.by_uid.keys().copied().collect();
+        uids.sort_unstable();
+        uids
     }
 
     pub(super) fn insert(&mut self, uid: EndpointUid, child: Child) {

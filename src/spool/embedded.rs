@@ -5,12 +5,13 @@ use super::meters::Meters;
 use super::offline;
 use super::read::{self, Found};
 use super::shared::{Shared, View};
-use super::store::{Base, Store};
+use super::store::{Base, Store, Ways};
 use super::writer::{Amended, Amendment, Command, Parts, Writer};
 use super::{
     Append, Backlog, EndpointState, HistoryNote, Lease, Parked, Pending, ReadLimit, Refusal, Settlement,
     Spool, SpoolError, SpoolEvent,
 };
+use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, unix_ms};
 use crate::config::SpoolConfig;
 use crate::ids::{EndpointUid, Identity, Seq};
@@ -22,7 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Who hears what the spool says by itself; called on the writer's thread, so it must only pass it on.
 pub type Listener = Box<dyn Fn(SpoolEvent) + Send>;
@@ -45,9 +46,60 @@ const RESERVE: u64 = 64 * 1024 * 1024;
 pub struct EmbeddedSpool {
     shared: Arc<Shared>,
     commands: Sender<Command>,
-    readers: Arc<Semaphore>,
-    /// Cancelled when the writer's thread has ended, however it did.
+    /// None: reads block whoever makes them.
+    readers: Option<Arc<Semaphore>>,
+    /// Cancelled when the writer has ended, however it did.
     over: CancellationToken,
+}
+
+/// What a spool is opened with.
+pub(super) struct Opening<'a> {
+    pub(super) config: &'a SpoolConfig,
+    pub(super) dedup: DedupLimits,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: &'a Metrics,
+    pub(super) listener: Listener,
+    pub(super) chance: Arc<dyn Chance>,
+    pub(super) reserve: u64,
+    pub(super) ways: Ways,
+}
+
+/// A spool, and its writer before anybody runs it.
+pub(super) struct Opened {
+    pub(super) spool: EmbeddedSpool,
+    pub(super) writer: Writer,
+    /// Kept by whoever runs the writer.
+    pub(super) over: DropGuard,
+}
+
+impl Opening<'_> {
+    pub(super) fn open(self) -> Result<Opened, OpenError> {
+        let Self { config, dedup, clock, metrics, listener, chance, reserve, ways } = self;
+        let meters = Meters::new(metrics);
+        let folder = Folder::lock(&config.path, reserve, unix_ms(&*clock))?;
+        let store = open_store(&folder, &ways, &meters, unix_ms(&*clock))?;
+        folder.sync_names()?;
+        let shared = Arc::new(Shared::default());
+        let (commands, receiver) = crossbeam_channel::unbounded();
+        let readers = (!ways.by_hand).then(|| Arc::new(Semaphore::new(READERS)));
+        let parts = Parts {
+            folder,
+            store: Arc::new(store),
+            ways,
+            shared: Arc::clone(&shared),
+            config: config.clone(),
+            dedup,
+            clock,
+            chance,
+            listener,
+            meters,
+            commands: receiver,
+        };
+        let writer = Writer::new(parts).map_err(|error| OpenError::Store(error.to_string()))?;
+        let over = CancellationToken::new();
+        let guard = over.clone().drop_guard();
+        Ok(Opened { spool: EmbeddedSpool { shared, commands, readers, over }, writer, over: guard })
+    }
 }
 
 impl EmbeddedSpool {
@@ -75,36 +127,17 @@ impl EmbeddedSpool {
         listener: Listener,
         reserve: u64,
     ) -> Result<Arc<Self>, OpenError> {
-        let meters = Meters::new(metrics);
-        let folder = Folder::lock(&config.path, reserve, unix_ms(&*clock))?;
-        let store = open_store(&folder, &meters, unix_ms(&*clock))?;
-        folder.sync_names()?;
-        let shared = Arc::new(Shared::default());
-        let (commands, receiver) = crossbeam_channel::unbounded();
-        let parts = Parts {
-            folder,
-            store: Arc::new(store),
-            shared: Arc::clone(&shared),
-            config: config.clone(),
-            dedup,
-            clock,
-            listener,
-            meters,
-            commands: receiver,
-        };
-        let over = CancellationToken::new();
-        let writer = Writer::new(parts).map_err(|error| OpenError::Store(error.to_string()))?;
+        let (chance, ways) = (Arc::new(SystemChance), Ways::default());
+        let opening = Opening { config, dedup, clock, metrics, listener, chance, reserve, ways };
+        let Opened { spool, writer, over } = opening.open()?;
         std::thread::Builder::new()
             .name("spool-writer".to_owned())
-            .spawn({
-                let over = over.clone().drop_guard();
-                move || {
-                    let _over = over;
-                    writer.run();
-                }
+            .spawn(move || {
+                let _over = over;
+                writer.run();
             })
             .map_err(|error| OpenError::Store(error.to_string()))?;
-        Ok(Arc::new(Self { shared, commands, readers: Arc::new(Semaphore::new(READERS)), over }))
+        Ok(Arc::new(spool))
     }
 
     /// Ends when the writer has: it was closed, or it panicked. Nothing is taken any more then.
@@ -187,14 +220,18 @@ impl EmbeddedSpool {
         &self,
         read: impl FnOnce(&Store) -> Result<T, SpoolError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, SpoolError>> {
-        let (shared, readers) = (Arc::clone(&self.shared), Arc::clone(&self.readers));
+        let (shared, readers) = (Arc::clone(&self.shared), self.readers.clone());
         Box::pin(async move {
+            let read = move || {
+                let store = shared.store();
+                read(&*store.ok_or_else(|| SpoolError::Store("it is being opened again".to_owned()))?)
+            };
+            let Some(readers) = readers else { return read() };
             let turn = readers.acquire_owned().await.map_err(|_| SpoolError::Closed)?;
             let work = move || {
                 // Whoever asked may be gone before the read is done: the turn is over when it is.
                 let _turn = turn;
-                let store = shared.store();
-                read(&*store.ok_or_else(|| SpoolError::Store("it is being opened again".to_owned()))?)
+                read()
             };
             match tokio::task::spawn_blocking(work).await {
                 Ok(result) => result,
@@ -238,7 +275,7 @@ impl EmbeddedSpool {
 }
 
 /// Opens the store. What of it is damaged is left out, what cannot be opened is put aside.
-fn open_store(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
+fn open_store(folder: &Folder, ways: &Ways, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
     let io = |source| OpenError::Io { action: "repair", path: folder.path().to_owned(), source };
     offline::finish(folder.path(), now_ms).map_err(io)?;
     let mut mended = false;
@@ -246,7 +283,7 @@ fn open_store(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, Op
         meters.open_errors.increment(1);
         mended = mend(folder.path(), &format!("{}: {}", damage.file, damage.what), now_ms);
     }
-    let store = open_found(folder, meters, now_ms)?;
+    let store = open_found(folder, ways, meters, now_ms)?;
     let Err(error) = store.probe() else { return Ok(store) };
     if mended {
         return Err(OpenError::Store(error.to_string()));
@@ -254,7 +291,7 @@ fn open_store(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, Op
     meters.open_errors.increment(1);
     drop(store);
     mend(folder.path(), &error.to_string(), now_ms);
-    open_found(folder, meters, now_ms)
+    open_found(folder, ways, meters, now_ms)
 }
 
 /// Makes the database anew from what is readable. False: it could not be, and is as it was.
@@ -277,10 +314,16 @@ pub(super) fn mend(path: &Path, error: &str, now_ms: u64) -> bool {
     }
 }
 
-fn open_found(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
+fn open_found(folder: &Folder, ways: &Ways, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
     let (base, whole) = open_base(folder, meters, now_ms)?;
-    let error = match Store::over(base.clone(), &folder.log(), !whole) {
-        Ok(store) => return Ok(store),
+    let error = match Store::over(base.clone(), &folder.log(), ways, !whole) {
+        Ok(store) => {
+            if store.unsynced {
+                tracing::error!("the spool's log cannot be synced: what it holds is written to the database");
+                store.settle_down().map_err(|error| OpenError::Store(error.to_string()))?;
+            }
+            return Ok(store);
+        }
         Err(error) => error,
     };
     meters.open_errors.increment(1);
@@ -292,7 +335,7 @@ fn open_found(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Store, Op
     })?;
     tracing::error!(%error, aside = %aside.display(),
         "the spool's log cannot be read: it is set aside whole, nothing in it is delivered");
-    Store::over(base, &path, true).map_err(|error| OpenError::Store(error.to_string()))
+    Store::over(base, &path, ways, true).map_err(|error| OpenError::Store(error.to_string()))
 }
 
 /// Opens the database. True: all of it is there.

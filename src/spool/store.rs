@@ -32,11 +32,12 @@ mod tests;
 pub(crate) use record::Batch;
 pub(crate) use rows::Rows;
 
+use super::{Disk, SystemDisk};
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use fold::{Folder, Shared, Work};
 use layer::{Change, Layer, SPACES};
-use log::Log;
+use log::{Log, SEGMENT};
 use smallvec::SmallVec;
 use std::ops::{Bound, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -74,6 +75,23 @@ struct Layers {
     frozen: Option<Arc<Layer>>,
 }
 
+/// How a store works on its log.
+#[derive(Clone)]
+pub(crate) struct Ways {
+    /// Where its bytes go.
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Bytes of a segment.
+    pub(crate) segment: u64,
+    /// Without a thread: what fills a segment is brought into the database before the next commit.
+    pub(crate) by_hand: bool,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self { disk: Arc::new(SystemDisk), segment: SEGMENT, by_hand: false }
+    }
+}
+
 /// An open store. One thread writes, any may read.
 pub(crate) struct Store {
     pub(crate) events: Space,
@@ -94,6 +112,8 @@ pub(crate) struct Store {
     pub(super) lost: u64,
     /// The numbers may not be what the rows come to, and must be counted again.
     pub(super) uncounted: bool,
+    /// What was found in the log may not be on disk before [`Self::settle_down`] has written it again.
+    pub(super) unsynced: bool,
     log: Mutex<Log>,
     log_folder: PathBuf,
     shared: Arc<Shared>,
@@ -123,19 +143,19 @@ const KINDS: [(&str, u64); SPACES] = [
 impl Store {
     /// Opens or creates database and log. Everything found is on disk when this returns: what a crash left in the
     /// kernel's buffers is synced, so that a repeat may be answered from it.
-    pub(super) fn open(database: &Path, log: &Path) -> fjall::Result<Self> {
-        Self::over(Base::open(database)?, log, false)
+    pub(super) fn open(database: &Path, log: &Path, ways: &Ways) -> fjall::Result<Self> {
+        Self::over(Base::open(database)?, log, ways, false)
     }
 
     /// The same over a database that is open. `uncounted`: not all of it is there any more.
-    pub(super) fn over(base: Base, log: &Path, uncounted: bool) -> fjall::Result<Self> {
+    pub(super) fn over(base: Base, log: &Path, ways: &Ways, uncounted: bool) -> fjall::Result<Self> {
         let end = end::read(log).unwrap_or_else(|error| {
             tracing::error!(%error, "how far the spool's log reached is not known any more");
             None
         });
         let end = end.unwrap_or_default();
         let mut layer = Layer::default();
-        let replayed = log::replay(log, end.number, |change| layer.apply(change))?;
+        let replayed = log::replay(log, end.number, ways, |change| layer.apply(change))?;
         let meta = base.spaces.get(META).ok_or(fjall::Error::Unrecoverable)?;
         let folded =
             meta.get(FOLDED)?.and_then(|row| Some(u64::from_le_bytes(row.as_ref().try_into().ok()?)));
@@ -147,7 +167,7 @@ impl Store {
         for count in [&shared.folded, &shared.synced] {
             count.store(folded.max(end.folded), Ordering::Release);
         }
-        let folder = Folder::start(base.clone(), log.to_owned(), Arc::clone(&shared))?;
+        let folder = Folder::start(base.clone(), log.to_owned(), Arc::clone(&shared), ways)?;
         if !replayed.segments.is_empty() {
             let layer = Arc::new(layer);
             lock(&shared.layers).frozen = Some(Arc::clone(&layer));
@@ -170,7 +190,8 @@ impl Store {
             history_index: Space(13),
             lost: replayed.lost + missing,
             uncounted,
-            log: Mutex::new(Log::new(log, replayed.number)),
+            unsynced: replayed.unsynced,
+            log: Mutex::new(Log::new(log, replayed.number, ways)),
             log_folder: log.to_owned(),
             shared,
             base,

@@ -5,6 +5,7 @@ mod deliveries;
 mod model;
 mod powercut;
 mod repeats;
+mod syncs;
 
 use super::{
     Accepted, Append, DeadReason, DedupKey, DedupLimits, EmbeddedSpool, HistoryNote, Lease, NewEvent,

@@ -22,11 +22,12 @@ use super::meters::Meters;
 use super::record::{Counts, DedupRow, Totals};
 use super::settled::Block;
 use super::shared::Shared;
-use super::store::{Batch, Space, Store};
+use super::store::{Batch, Space, Store, Ways};
 use super::{
     Accepted, Append, DeadReason, EndpointState, HistoryNote, Lease, Parked, Receipt, Refusal, Settlement,
     SpoolError, StoredEvent, Unwritten,
 };
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::SpoolConfig;
 use crate::ids::{EndpointUid, Identity, Seq};
@@ -170,10 +171,12 @@ pub(super) struct Writer {
     runtime: Option<tokio::runtime::Handle>,
     folder: Folder,
     store: Option<Arc<Store>>,
+    ways: Ways,
     shared: Arc<Shared>,
     config: SpoolConfig,
     dedup: DedupLimits,
     clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
     listener: Listener,
     meters: Meters,
     commands: Receiver<Command>,
@@ -208,10 +211,12 @@ pub(super) struct Writer {
 pub(super) struct Parts {
     pub(super) folder: Folder,
     pub(super) store: Arc<Store>,
+    pub(super) ways: Ways,
     pub(super) shared: Arc<Shared>,
     pub(super) config: SpoolConfig,
     pub(super) dedup: DedupLimits,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) chance: Arc<dyn Chance>,
     pub(super) listener: Listener,
     pub(super) meters: Meters,
     pub(super) commands: Receiver<Command>,
@@ -225,10 +230,12 @@ impl Writer {
         let mut writer = Self {
             folder: parts.folder,
             store: Some(parts.store),
+            ways: parts.ways,
             shared: parts.shared,
             config: parts.config,
             dedup: parts.dedup,
             clock: parts.clock,
+            chance: parts.chance,
             runtime: tokio::runtime::Handle::try_current().ok(),
             listener: parts.listener,
             meters: parts.meters,
@@ -269,16 +276,26 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let mut count = 1;
-            while count < COMMANDS && bytes < COMMIT_BYTES && self.closing.is_none() {
-                let Ok(command) = self.commands.try_recv() else { break };
-                self.take(command, &mut bytes);
-                count += 1;
-            }
-            self.commit();
-            self.tick();
+            self.take_and_commit(1, bytes);
         }
         self.close();
+    }
+
+    /// The same without waiting, once. False: it was told to close.
+    pub(super) fn turn(&mut self) -> bool {
+        self.take_and_commit(0, 0);
+        self.closing.is_none()
+    }
+
+    /// Takes what else is there, commits all of it, and does what is due.
+    fn take_and_commit(&mut self, mut count: usize, mut bytes: usize) {
+        while count < COMMANDS && bytes < COMMIT_BYTES && self.closing.is_none() {
+            let Ok(command) = self.commands.try_recv() else { break };
+            self.take(command, &mut bytes);
+            count += 1;
+        }
+        self.commit();
+        self.tick();
     }
 
     fn deadline(&self) -> Instant {

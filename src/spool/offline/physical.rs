@@ -47,7 +47,7 @@ pub(super) fn rows(store: &Path, log: &Path, each: &mut dyn FnMut(Row<'_>)) -> i
     }
     if log.exists() {
         let segments = log::segments(log)?;
-        log::look(&segments, end.number, &mut |path, seen| match seen {
+        log::look(&segments, end.number, log::SEGMENT, &mut |path, seen| match seen {
             Seen::Commit(number, changes) => {
                 for (index, change) in (0..).zip(&changes) {
                     let space = usize::from(change.space);

@@ -112,7 +112,7 @@ pub(in crate::spool) fn rebuild(path: &Path, aside: &[PathBuf], now_ms: u64) -> 
     rows.end()?;
     let mut number = end.number;
     if log.exists() {
-        number = log::look(&log::segments(&log)?, end.number, &mut |_, _| {})?;
+        number = log::look(&log::segments(&log)?, end.number, log::SEGMENT, &mut |_, _| {})?;
     }
     end::write(&begun, End { number, folded: end.folded })?;
     fs::rename(&begun, &complete)?;

@@ -2,7 +2,7 @@
 
 use super::end::{self, End};
 use super::layer::{Layer, SPACES};
-use super::{Base, FOLDED, Layers, META, lock};
+use super::{Base, FOLDED, Layers, META, Ways, lock};
 use crossbeam_channel::{Receiver, Sender};
 use fjall::{Keyspace, OwnedWriteBatch, PersistMode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,25 +86,42 @@ impl Shared {
     }
 }
 
-/// The thread that folds.
+/// From where and to where it is brought.
+struct Place {
+    base: Base,
+    log: PathBuf,
+    /// Bytes of a segment.
+    segment: u64,
+}
+
+/// Who folds: a thread, or whoever begins it.
 pub(super) struct Folder {
     shared: Arc<Shared>,
     work: Option<Sender<Work>>,
     thread: Option<JoinHandle<()>>,
+    by_hand: Option<Place>,
 }
 
 impl Folder {
-    pub(super) fn start(base: Base, log: PathBuf, shared: Arc<Shared>) -> std::io::Result<Self> {
+    pub(super) fn start(base: Base, log: PathBuf, shared: Arc<Shared>, ways: &Ways) -> std::io::Result<Self> {
+        let place = Place { base, log, segment: ways.segment };
+        if ways.by_hand {
+            return Ok(Self { shared, work: None, thread: None, by_hand: Some(place) });
+        }
         let (work, queue) = crossbeam_channel::bounded(1);
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("spool-folder".to_owned())
-            .spawn(move || run(&base, &log, &own, &queue))?;
-        Ok(Self { shared, work: Some(work), thread: Some(thread) })
+            .spawn(move || run(&place, &own, &queue))?;
+        Ok(Self { shared, work: Some(work), thread: Some(thread), by_hand: None })
     }
 
     /// Only when no other work is there.
     pub(super) fn begin(&self, work: Work) {
+        if let Some(place) = &self.by_hand {
+            one(place, &self.shared, work);
+            return;
+        }
         // Its thread ended with an error that nobody has asked for yet.
         if self.work.as_ref().is_none_or(|queue| queue.send(work).is_err()) {
             self.shared.end(Err(fjall::Error::Poisoned));
@@ -123,26 +140,36 @@ impl Drop for Folder {
     }
 }
 
-fn run(base: &Base, log: &Path, shared: &Shared, queue: &Receiver<Work>) {
-    for Work { layer, segments, next, reuse } in queue {
-        // A damaged file may fail an assertion inside the database.
-        let folded = catch_unwind(AssertUnwindSafe(|| fold(base, &layer, shared)));
-        let folded = folded.unwrap_or(Err(fjall::Error::Poisoned));
-        drop(layer);
-        match folded {
-            // What is left of it lies in the log still.
-            Ok(false) => return,
-            Ok(true) => {
-                let folded = shared.folded.load(Ordering::Acquire);
-                shared.synced.store(folded, Ordering::Release);
-                let noted = shared.note(log, next);
-                let released = noted.and_then(|()| super::log::release(&segments, reuse));
-                shared.end(released.map_err(fjall::Error::Io));
-            }
-            Err(error) => {
-                shared.end(Err(error));
-                return;
-            }
+fn run(place: &Place, shared: &Shared, queue: &Receiver<Work>) {
+    for work in queue {
+        if !one(place, shared, work) {
+            return;
+        }
+    }
+}
+
+/// Folds one layer. False: it did not come to its end, and nothing more is to be folded.
+fn one(place: &Place, shared: &Shared, work: Work) -> bool {
+    let Work { layer, segments, next, reuse } = work;
+    // A damaged file may fail an assertion inside the database.
+    let folded = catch_unwind(AssertUnwindSafe(|| fold(&place.base, &layer, shared)));
+    let folded = folded.unwrap_or(Err(fjall::Error::Poisoned));
+    drop(layer);
+    match folded {
+        // What is left of it lies in the log still.
+        Ok(false) => false,
+        Ok(true) => {
+            let folded = shared.folded.load(Ordering::Acquire);
+            shared.synced.store(folded, Ordering::Release);
+            let reuse = reuse.then_some(place.segment);
+            let noted = shared.note(&place.log, next);
+            let released = noted.and_then(|()| super::log::release(&segments, reuse));
+            shared.end(released.map_err(fjall::Error::Io));
+            true
+        }
+        Err(error) => {
+            shared.end(Err(error));
+            false
         }
     }
 }

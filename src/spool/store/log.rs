@@ -5,22 +5,27 @@
 //! before has smaller numbers and is not read. A record that is not whole ends the log, unless whole ones come after
 //! it: then something was damaged, and they still count.
 
+use super::super::Disk;
+use super::Ways;
 use super::layer::Change;
 use super::record::{Batch, Found, HEAD, is_begun, is_torn, next, read};
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Room of a segment. A longer record gets a segment of its own. Tests see many of them.
-pub(super) const SEGMENT: u64 = if cfg!(test) { 64 * 1024 } else { 16 * 1024 * 1024 };
+pub(crate) const SEGMENT: u64 = if cfg!(test) { 64 * 1024 } else { 16 * 1024 * 1024 };
 const SPARE: &str = "spare";
 const EXTENSION: &str = "log";
 
 /// Where commits are appended.
 pub(super) struct Log {
     folder: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// Bytes of a segment.
+    size: u64,
     segment: Option<Segment>,
     /// The next commit's number.
     number: u64,
@@ -42,6 +47,8 @@ pub(super) struct Replayed {
     pub(super) number: u64,
     /// Commits that are missing among those found, or cut off.
     pub(super) lost: u64,
+    /// Not all of it could be synced: it is there to read, and may not be on disk.
+    pub(super) unsynced: bool,
 }
 
 /// What a look at a log comes upon, in its order.
@@ -54,8 +61,9 @@ pub(crate) enum Seen {
 
 impl Log {
     /// Goes on after commit number `number - 1`, in a segment of its own.
-    pub(super) fn new(folder: &Path, number: u64) -> Self {
-        Self { folder: folder.to_owned(), segment: None, number }
+    pub(super) fn new(folder: &Path, number: u64, ways: &Ways) -> Self {
+        let Ways { disk, segment, .. } = ways;
+        Self { folder: folder.to_owned(), disk: Arc::clone(disk), size: *segment, segment: None, number }
     }
 
     /// Whether this record goes into the segment in use; else [`Self::turn`] comes first.
@@ -66,9 +74,9 @@ impl Log {
     /// Begins a segment with room for so many bytes. The one before, if any, and that it is on disk as a whole.
     pub(super) fn turn(&mut self, bytes: usize) -> io::Result<Option<PathBuf>> {
         let path = self.folder.join(format!("{:020}.{EXTENSION}", self.number));
-        let room = SEGMENT.max(bytes as u64);
+        let room = self.size.max(bytes as u64);
         let spare = self.folder.join(SPARE);
-        let reused = room == SEGMENT && fs::rename(&spare, &path).is_ok();
+        let reused = room == self.size && fs::rename(&spare, &path).is_ok();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         if !reused {
             make_room(&file, room).inspect_err(|_| drop(fs::remove_file(&path)))?;
@@ -86,7 +94,7 @@ impl Log {
         let number = self.number;
         let record = batch.seal(number).ok_or_else(too_long)?;
         let segment = self.segment.as_mut().ok_or_else(|| io::Error::other("the log has no segment"))?;
-        segment.file.write_all_at(record, segment.length)?;
+        self.disk.write(&segment.file, &segment.path, record, segment.length)?;
         segment.length += record.len() as u64;
         self.number += 1;
         Ok(())
@@ -99,16 +107,16 @@ impl Log {
 
     /// Everything appended is on disk when this returns.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.segment.as_ref().map_or(Ok(()), |segment| segment.file.sync_data())
+        self.segment.as_ref().map_or(Ok(()), |segment| self.disk.sync(&segment.file, &segment.path))
     }
 }
 
-/// Lets segments go whose content is elsewhere; one of them may become the spare.
-pub(super) fn release(segments: &[PathBuf], reuse: bool) -> io::Result<()> {
+/// Lets segments go whose content is elsewhere; one of this size may become the spare.
+pub(super) fn release(segments: &[PathBuf], reuse: Option<u64>) -> io::Result<()> {
     for segment in segments {
         let spare = segment.with_file_name(SPARE);
-        let fits = fs::metadata(segment).is_ok_and(|file| file.len() == SEGMENT);
-        if reuse && fits && !spare.exists() {
+        let fits = fs::metadata(segment).is_ok_and(|file| Some(file.len()) == reuse);
+        if fits && !spare.exists() {
             fs::rename(segment, spare)?;
         } else {
             fs::remove_file(segment)?;
@@ -123,8 +131,13 @@ pub(super) fn disk_space(folder: &Path) -> u64 {
     files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
-/// Reads a log from its beginning, and makes sure that what is read is on disk. It is known to reach to `least`.
-pub(super) fn replay(folder: &Path, least: u64, mut each: impl FnMut(Change)) -> io::Result<Replayed> {
+/// Reads a log from its beginning, and makes sure that what is read is on disk, or says that it is not. It is known to reach to `least`.
+pub(super) fn replay(
+    folder: &Path,
+    least: u64,
+    ways: &Ways,
+    mut each: impl FnMut(Change),
+) -> io::Result<Replayed> {
     fs::create_dir_all(folder)?;
     // Where no segment says which number is the next, numbers may begin again, and an old file must not be reused.
     match fs::remove_file(folder.join(SPARE)) {
@@ -132,15 +145,17 @@ pub(super) fn replay(folder: &Path, least: u64, mut each: impl FnMut(Change)) ->
         _ => {}
     }
     let segments = segments(folder)?;
+    let mut unsynced = false;
     for (_, path) in &segments {
-        OpenOptions::new().read(true).write(true).open(path)?.sync_data()?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        unsynced |= ways.disk.sync(&file, path).is_err();
     }
     let mut lost = 0;
-    let number = look(&segments, least, &mut |_, seen| match seen {
+    let number = look(&segments, least, ways.segment, &mut |_, seen| match seen {
         Seen::Commit(_, changes) => changes.into_iter().for_each(&mut each),
         Seen::Missing(count, _) => lost += count.max(1),
     })?;
-    Ok(Replayed { segments: segments.into_iter().map(|(_, path)| path).collect(), number, lost })
+    Ok(Replayed { segments: segments.into_iter().map(|(_, path)| path).collect(), number, lost, unsynced })
 }
 
 /// The segments of a log in their order, each with the number of the first commit it may hold.
@@ -160,10 +175,11 @@ pub(crate) fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 }
 
 /// Shows all that lies in these segments, whole or missing, and changes nothing. The number of the next commit, which
-/// is `least` at least.
+/// is `least` at least. A segment shorter than `size` was cut.
 pub(crate) fn look(
     segments: &[(u64, PathBuf)],
     least: u64,
+    size: u64,
     each: &mut dyn FnMut(&Path, Seen),
 ) -> io::Result<u64> {
     let mut number = segments.first().map_or(1, |(first, _)| *first);
@@ -181,7 +197,7 @@ pub(crate) fn look(
             number = next;
         } else if number >= next && after.begun {
             each(path, Seen::Missing(1, after.at));
-        } else if number >= next && (bytes.len() as u64) < SEGMENT {
+        } else if number >= next && (bytes.len() as u64) < size {
             each(path, Seen::Missing(0, bytes.len() as u64));
         }
     }

@@ -18,7 +18,7 @@ impl Rig {
     fn open(&mut self) -> &Store {
         self.store = None;
         let path = self.folder.path();
-        self.store.insert(Store::open(&path.join("store"), &path.join("log")).unwrap())
+        self.store.insert(Store::open(&path.join("store"), &path.join("log"), &Ways::default()).unwrap())
     }
 
     fn store(&self) -> &Store {

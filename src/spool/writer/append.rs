@@ -61,7 +61,7 @@ impl Writer {
                 plans.push(Plan::Repeat(Accepted { id, deliveries, duplicate: true }));
                 continue;
             }
-            let id = EventId::at(event.accepted_ms);
+            let id = EventId::at(event.accepted_ms, &*self.chance);
             if let Some(DedupKey { key, content }) = event.dedup {
                 let accepted_ms = event.accepted_ms;
                 let row = DedupRow { content, id, deliveries, accepted_ms, order: seq };

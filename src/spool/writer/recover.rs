@@ -107,7 +107,7 @@ impl Writer {
         if damaged || (poisoned && crate::spool::offline::is_damaged(&store, &log)) {
             self.mend();
         }
-        let opened = Store::open(&self.folder.store(), &self.folder.log()).and_then(|store| {
+        let opened = Store::open(&store, &log, &self.ways).and_then(|store| {
             // What a failed sync left behind may look written and not be: it is written again.
             store.settle_down()?;
             self.store = Some(Arc::new(store));
@@ -166,7 +166,8 @@ impl Writer {
                 let after = Some(Seq(endpoint.counts.last)).filter(|seq| seq.0 > 0);
                 crate::spool::Wake { endpoint: *uid, after, events: Vec::new() }
             });
-        let wakes: Vec<_> = wakes.collect();
+        let mut wakes: Vec<_> = wakes.collect();
+        wakes.sort_unstable_by_key(|wake| wake.endpoint);
         if !wakes.is_empty() {
             (self.listener)(SpoolEvent::Committed(crate::spool::Committed { wakes }));
         }
@@ -191,7 +192,7 @@ impl Writer {
     }
 
     /// Writes and syncs all there is, and closes the store.
-    pub(super) fn close(mut self) {
+    pub(in crate::spool) fn close(mut self) {
         while let Ok(command) = self.commands.try_recv() {
             if !matches!(command, Command::Close { .. }) {
                 self.take(command, &mut 0);

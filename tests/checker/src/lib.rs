@@ -9,12 +9,12 @@
 
 mod clock;
 pub mod event;
-mod log;
+pub mod log;
 pub mod publish;
 pub mod receive;
 pub mod stats;
 pub mod verify;
-mod wire;
+pub mod wire;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -10,7 +10,7 @@ const RECEIVED: &str = "received-";
 
 /// What became of one attempt to publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It was accepted.
     Ok,
     /// It was certainly not accepted.
@@ -21,41 +21,44 @@ pub(crate) enum Outcome {
 
 /// One attempt to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Attempt {
-    pub(crate) number: u64,
-    pub(crate) outcome: Outcome,
+pub struct Attempt {
+    /// Of which event.
+    pub number: u64,
+    /// What became of it.
+    pub outcome: Outcome,
     /// The status code; 0 where there was none.
-    pub(crate) status: u16,
+    pub status: u16,
     /// The id of the event, where it was accepted.
-    pub(crate) id: String,
+    pub id: String,
     /// How many deliveries the daemon promised.
-    pub(crate) deliveries: u32,
+    pub deliveries: u32,
     /// The digest of the body that subscribers must get.
-    pub(crate) digest: u64,
+    pub digest: u64,
     /// When it was due or sent, microseconds since the Unix epoch.
-    pub(crate) sent_us: u64,
+    pub sent_us: u64,
     /// How long until the answer.
-    pub(crate) took_us: u64,
+    pub took_us: u64,
 }
 
 /// One request that arrived at the receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Receipt {
+pub struct Receipt {
     /// The last part of the path.
-    pub(crate) endpoint: String,
+    pub endpoint: String,
     /// Which event it claims to be.
-    pub(crate) number: Option<u64>,
+    pub number: Option<u64>,
     /// `webhook-id`.
-    pub(crate) id: String,
+    pub id: String,
     /// `postrider-attempt`.
-    pub(crate) attempt: u32,
-    pub(crate) digest: u64,
+    pub attempt: u32,
+    /// The digest of the body that came.
+    pub digest: u64,
     /// The status it was answered with.
-    pub(crate) answered: u16,
+    pub answered: u16,
     /// Whether the credentials were the endpoint's.
-    pub(crate) authorized: bool,
+    pub authorized: bool,
     /// When it had arrived, microseconds since the Unix epoch.
-    pub(crate) at_us: u64,
+    pub at_us: u64,
 }
 
 /// A file that lines are appended to.
@@ -155,7 +158,8 @@ fn read<T: FromStr>(dir: &Path, prefix: &str, mut each: impl FnMut(&str, T)) -> 
 }
 
 /// A line that no log wrote.
-pub(crate) struct Unreadable;
+#[derive(Debug)]
+pub struct Unreadable;
 
 struct Fields<'a>(std::str::Split<'a, char>);
 

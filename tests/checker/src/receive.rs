@@ -209,6 +209,8 @@ impl Shared {
     }
 
     async fn connection(self: Rc<Self>, stream: TcpStream) -> io::Result<()> {
+        // Only latency would suffer.
+        let _ = stream.set_nodelay(true);
         let mut wire = Wire::new(stream);
         loop {
             let Some(message) = wire.next().await? else { return Ok(()) };

@@ -5,7 +5,7 @@ mod ledger;
 use crate::event::{EVENTS, Event, PRODUCTS};
 use crate::log;
 use crate::stats::Spread;
-use ledger::Ledger;
+pub use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

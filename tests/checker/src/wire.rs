@@ -1,37 +1,44 @@
+//! HTTP/1.1 by hand, just as much as is needed.
+
 use std::io::{Error, ErrorKind, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const MAX_HEAD: usize = 64 * 1024;
 const READ: usize = 16 * 1024;
 
 /// HTTP/1.1 messages with a `content-length`, one after another on one connection.
-pub(crate) struct Wire {
-    stream: TcpStream,
+pub struct Wire<S> {
+    stream: S,
     buffer: Vec<u8>,
     taken: usize,
 }
 
 /// A message, as it lies in the buffer.
-pub(crate) struct Message<'a> {
+pub struct Message<'a> {
     head: &'a [u8],
     /// Its body.
-    pub(crate) body: &'a [u8],
+    pub body: &'a [u8],
 }
 
-impl Wire {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        // Only latency would suffer.
-        let _ = stream.set_nodelay(true);
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Messages on this stream.
+    pub fn new(stream: S) -> Self {
         Self { stream, buffer: Vec::with_capacity(READ), taken: 0 }
     }
 
-    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Sends a message that is spelled already.
+    ///
+    /// # Errors
+    /// As the stream says.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).await
     }
 
     /// The next message, or none where the other side closed between two.
-    pub(crate) async fn next(&mut self) -> Result<Option<Message<'_>>> {
+    ///
+    /// # Errors
+    /// The stream ended in the middle of one, or what came is not understood.
+    pub async fn next(&mut self) -> Result<Option<Message<'_>>> {
         self.buffer.drain(..self.taken.min(self.buffer.len()));
         self.taken = 0;
         let head = loop {
@@ -68,24 +75,28 @@ impl Wire {
 
 impl Message<'_> {
     /// Word `index` of the first line.
-    pub(crate) fn word(&self, index: usize) -> &str {
+    #[must_use]
+    pub fn word(&self, index: usize) -> &str {
         let line = self.head.split(|&byte| byte == b'\r').next().unwrap_or_default();
         let word = line.split(|&byte| byte == b' ').nth(index).unwrap_or_default();
         std::str::from_utf8(word).unwrap_or("")
     }
 
     /// The status code of an answer; 0 where there is none.
-    pub(crate) fn status(&self) -> u16 {
+    #[must_use]
+    pub fn status(&self) -> u16 {
         self.word(1).parse().unwrap_or(0)
     }
 
     /// The first header of that name.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
         header(self.head, name)
     }
 
     /// Whether the sender closes the connection after this message.
-    pub(crate) fn closes(&self) -> bool {
+    #[must_use]
+    pub fn closes(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 }

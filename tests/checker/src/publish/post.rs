@@ -24,7 +24,7 @@ pub(super) enum Answer {
 pub(super) struct Target {
     to: To,
     host: Option<SocketAddr>,
-    wire: Option<Wire>,
+    wire: Option<Wire<TcpStream>>,
     request: Vec<u8>,
 }
 
@@ -73,12 +73,15 @@ impl Target {
             To::ReadyFile(path) => serde_json::from_slice::<Ready>(&std::fs::read(path)?)?.ingress,
         };
         self.host = Some(address);
-        self.wire = Some(Wire::new(TcpStream::connect(address).await?));
+        let stream = TcpStream::connect(address).await?;
+        // Only latency would suffer.
+        let _ = stream.set_nodelay(true);
+        self.wire = Some(Wire::new(stream));
         Ok(())
     }
 }
 
-async fn exchange(wire: &mut Wire, request: &[u8]) -> io::Result<(Answer, bool)> {
+async fn exchange(wire: &mut Wire<TcpStream>, request: &[u8]) -> io::Result<(Answer, bool)> {
     wire.send(request).await?;
     let message = wire.next().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let keep = !message.closes();

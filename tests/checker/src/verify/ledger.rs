@@ -2,8 +2,8 @@ use super::{Account, Findings, Report, Subscription, Times};
 use crate::event::Event;
 use crate::log::{Attempt, Outcome, Receipt};
 use crate::stats::{Spread, quantile};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 const EXAMPLES: usize = 20;
 
@@ -31,13 +31,15 @@ struct Desk {
     findings: Findings,
     /// Successes by event, and the id it came under.
     arrived: HashMap<u64, (u32, String)>,
+    /// Events that need not arrive any more.
+    dead: HashSet<u64>,
     /// The latest event of each message that has arrived, counting only first arrivals.
     latest: HashMap<u64, u64>,
     took: Vec<u64>,
 }
 
 /// Both sides, while the logs are read: all attempts first, then all receipts.
-pub(super) struct Ledger {
+pub struct Ledger {
     published: HashMap<u64, Published>,
     desks: Desks,
     logs: Vec<Log>,
@@ -55,7 +57,9 @@ struct Desks {
 }
 
 impl Ledger {
-    pub(super) fn new(subscriptions: Vec<Subscription>) -> Self {
+    /// Nothing was published yet.
+    #[must_use]
+    pub fn new(subscriptions: Vec<Subscription>) -> Self {
         Self {
             published: HashMap::new(),
             desks: Desks::new(subscriptions),
@@ -64,7 +68,8 @@ impl Ledger {
         }
     }
 
-    pub(super) fn attempt(&mut self, log: &str, attempt: Attempt) {
+    /// Notes an attempt to publish, of a log of this name.
+    pub fn attempt(&mut self, log: &str, attempt: Attempt) {
         let log = self.log(log);
         if attempt.outcome == Outcome::Fail {
             self.report.refused += 1;
@@ -105,7 +110,8 @@ impl Ledger {
         }
     }
 
-    pub(super) fn receipt(&mut self, receipt: &Receipt) {
+    /// Notes a request that arrived.
+    pub fn receipt(&mut self, receipt: &Receipt) {
         let mut wrong = Vec::new();
         let Some(desk) = self.desks.named(&receipt.endpoint) else {
             self.report.endpoints.entry(receipt.endpoint.clone()).or_default().misrouted += 1;
@@ -159,7 +165,16 @@ impl Ledger {
         }
     }
 
-    pub(super) fn close(mut self) -> Report {
+    /// Notes that a delivery may have died: where it did not arrive, it is not lost.
+    pub fn died(&mut self, endpoint: &str, number: u64) {
+        if let Some(desk) = self.desks.named(endpoint) {
+            desk.dead.insert(number);
+        }
+    }
+
+    /// The comparison.
+    #[must_use]
+    pub fn close(mut self) -> Report {
         let mut lost = Vec::new();
         for (&number, published) in &self.published {
             match published.outcome {
@@ -175,7 +190,7 @@ impl Ledger {
             for at in wanted {
                 let Some(desk) = self.desks.all.get_mut(at) else { continue };
                 desk.findings.expected += 1;
-                if !desk.arrived.contains_key(&number) {
+                if !desk.arrived.contains_key(&number) && !desk.dead.contains(&number) {
                     desk.findings.lost += 1;
                     lost.push((number, desk.subscription.endpoint.clone(), published.id.clone()));
                 }
@@ -239,6 +254,7 @@ impl Desks {
                 subscription,
                 findings: Findings::default(),
                 arrived: HashMap::new(),
+                dead: HashSet::new(),
                 latest: HashMap::new(),
                 took: Vec::new(),
             });
