@@ -58,7 +58,7 @@ fn whole_batches(journal: &[u8]) -> Option<Vec<u8>> {
             continue;
         }
         // The unused end of a journal is zeros. Anything else is looked through for the next whole batch.
-        let next = rest.iter().skip(1).position(|byte| *byte == START);
+        let next = memchr::memchr(START, rest.get(1..).unwrap_or_default());
         wrong |= rest.first() != Some(&0);
         let Some(next) = next else { break };
         at += 1 + next;
@@ -121,6 +121,15 @@ pub(super) fn read(bytes: &[u8]) -> Option<Batch<'_>> {
     whole.then_some(Batch { length: row.taken(), sequence, items })
 }
 
+/// The first byte that is not zero. Compared in parts: most of a journal's 64 MiB is unused.
+fn first_used(bytes: &[u8]) -> Option<usize> {
+    const PART: usize = 4096;
+    let part = bytes.chunks(PART).position(|part| part != [0; PART].get(..part.len()).unwrap_or_default())?;
+    let begin = part * PART;
+    let within = bytes.get(begin..)?.iter().position(|byte| *byte != 0)?;
+    Some(begin + within)
+}
+
 /// Shows every whole batch of a journal with its place, and where what is not whole begins.
 pub(super) fn look<'a>(journal: &'a [u8], mut each: impl FnMut(usize, Result<Batch<'a>, ()>)) {
     let (mut at, mut said) = (0, false);
@@ -133,7 +142,7 @@ pub(super) fn look<'a>(journal: &'a [u8], mut each: impl FnMut(usize, Result<Bat
             continue;
         }
         // The unused end of a journal is zeros. Anything else is looked through for the next whole batch.
-        let Some(used) = rest.iter().position(|byte| *byte != 0) else { break };
+        let Some(used) = first_used(rest) else { break };
         if !said {
             each(at + used, Err(()));
             said = true;

@@ -236,9 +236,9 @@ async fn a_spool_of_the_first_version_is_opened_and_delivered() {
     let receiver = Receiver::start().await;
     let mut daemon = daemon()
         .endpoint("acme", |e| {
-            e.url(receiver.url("/acme")).key("state = \"paused\"\nretry = { max_age = \"36500d\" }");
+            e.url(receiver.url("/acme")).key("state = \"paused\"\nretry = { max_age = \"3650d\" }");
         })
-        .config("[spool]\nkeep_dead = \"36500d\"")
+        .config("[spool]\nkeep_dead = \"3650d\"")
         .prepared(|dir| copy(&fixture(), &dir.join("data"), false))
         .start()
         .await;
