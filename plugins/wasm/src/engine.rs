@@ -27,6 +27,8 @@ pub(crate) struct Engine {
     pulse: Arc<Pulse>,
     ticker: Thread,
     compiled: Mutex<Compiled>,
+    /// Held while one is compiled: the same one is never compiled twice, and not all processors are taken.
+    compiling: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -61,7 +63,14 @@ impl Engine {
         let ticker =
             Builder::new().name(String::from("postrider-tick")).spawn(move || tick(&beating, &engine));
         let ticker = ticker.map_err(|error| format!("no thread for components: {error}"))?.thread().clone();
-        Ok(Arc::new(Self { wasm, runtime: Some(runtime), pulse, ticker, compiled: Mutex::default() }))
+        Ok(Arc::new(Self {
+            wasm,
+            runtime: Some(runtime),
+            pulse,
+            ticker,
+            compiled: Mutex::default(),
+            compiling: Mutex::default(),
+        }))
     }
 
     /// Where components run.
@@ -80,9 +89,12 @@ impl Engine {
     /// The component that a file holds, compiled once for all who use it. Takes seconds for a large one, and the caller's
     /// thread with it.
     pub(crate) fn program(self: &Arc<Self>, file: &SettingsFile) -> Result<Arc<Program>, Refused> {
-        // One at a time: the same one is never compiled twice, and not all processors are taken.
-        let mut compiled = self.compiled();
-        if let Some(program) = compiled.find(file.digest()) {
+        let known = || self.compiled().find(file.digest());
+        if let Some(program) = known() {
+            return Ok(program);
+        }
+        let _alone = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = known() {
             return Ok(program);
         }
         let (engine, content) = (self.wasm.clone(), file.content().clone());
@@ -92,7 +104,7 @@ impl Engine {
             compiled.unwrap_or_else(|_| Err(Refused::new("it cannot be compiled")))
         })?;
         let program = Arc::new(program?);
-        compiled.keep(file.digest(), &program);
+        self.compiled().keep(file.digest(), &program);
         Ok(program)
     }
 
