@@ -9,6 +9,7 @@ pub(super) struct Admission {
     bytes: Arc<Semaphore>,
     events: Arc<Semaphore>,
     most_events: u32,
+    most_bytes: u32,
 }
 
 /// Room for one request; given back when it is dropped.
@@ -26,12 +27,25 @@ impl Admission {
             bytes: semaphore(limits.bytes_in_flight),
             events: semaphore(limits.events_in_flight),
             most_events: limits.events_in_flight,
+            most_bytes: limits.bytes_in_flight,
         }
     }
 
     /// Room for the next bytes of a body, beside what it has, if there is. It is taken as they arrive: what is only
-    /// announced, and perhaps never comes, keeps nobody out.
-    pub(super) fn bytes(&self, count: usize, before: Option<Permit>) -> Option<Permit> {
+    /// announced, and perhaps never comes, keeps nobody out. Bodies that are not `whole` with these bytes leave half of
+    /// the room, or what a body of `most` bytes leaves: those who send slowly do not keep out those who send at once.
+    pub(super) fn bytes(
+        &self,
+        count: usize,
+        whole: bool,
+        most: u64,
+        before: Option<Permit>,
+    ) -> Option<Permit> {
+        let kept = usize::try_from(u64::from(self.most_bytes).saturating_sub(most)).unwrap_or(usize::MAX);
+        let kept = kept.min(usize::try_from(self.most_bytes / 2).unwrap_or(usize::MAX));
+        if !whole && self.bytes.available_permits() < kept.saturating_add(count) {
+            return None;
+        }
         let more = self.bytes.clone().try_acquire_many_owned(u32::try_from(count).ok()?).ok()?;
         let Some(mut permit) = before else { return Some(Permit { bytes: more, _events: None }) };
         permit.bytes.merge(more);

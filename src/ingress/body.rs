@@ -41,7 +41,8 @@ pub(super) async fn read(
             return Err(too_large(max));
         }
         // What is left of it is not read any more.
-        permit = Some(admission.bytes(data.len(), permit).ok_or_else(|| answer::overloaded().closing())?);
+        let admitted = admission.bytes(data.len(), body.is_end_stream(), max, permit);
+        permit = Some(admitted.ok_or_else(|| answer::overloaded().closing())?);
         if first.is_empty() && whole.is_empty() {
             first = data;
         } else {

@@ -127,7 +127,8 @@ impl Folder {
     /// Notes who holds the lock.
     pub(super) fn claim(&self, now_ms: u64) {
         let name = self.path.join("LOCK");
-        let note = format!("process {} (started {now_ms} ms after 1970)\n", std::process::id());
+        let started = i64::try_from(now_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let note = format!("process {} (started {:.0})\n", std::process::id(), started.unwrap_or_default());
         let noted = OpenOptions::new().write(true).open(&name).and_then(|mut lock| {
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(note.as_bytes()))
         });

@@ -140,7 +140,7 @@ async fn a_second_daemon_on_the_same_files_says_who_is_the_first() {
     let (_folder, root) = files(&listen(data.to_str().expect("UTF-8")), &[]);
     let said = postrider(&["run", "-c", &root]);
     assert_eq!((said.code, said.stdout.as_str()), (1, ""));
-    assert!(said.stderr.contains(&format!("process {} ", first.pid())), "{}", said.stderr);
+    assert!(said.stderr.contains(&format!("process {} (started 2", first.pid())), "{}", said.stderr);
     assert!(said.stderr.contains("ingress.listen"), "{}", said.stderr);
 
     let (_folder, root) = files(&listen("data"), &[]);

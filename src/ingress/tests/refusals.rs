@@ -4,6 +4,7 @@ use crate::policy::Rate;
 use crate::spool::Refusal;
 use std::num::NonZeroU32;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn errors_are_told_in_the_documented_precedence() {
@@ -173,6 +174,25 @@ async fn no_more_is_let_in_than_there_is_room_for_and_room_comes_back() {
         drop(held);
         assert_eq!(house.post("", EVENT).await.status, 202);
     }
+}
+
+#[tokio::test]
+async fn those_who_send_half_a_body_and_wait_keep_nobody_out_who_sends_a_whole_one() {
+    let house = house_with(Limits { bytes_in_flight: 16_384, ..Limits::default() }, Vec::new()).await;
+    let whole = post("", &format!("{EVENT}{}", " ".repeat(4000 - EVENT.len())));
+    let (half, _) = whole.split_at(whole.len() - 100);
+    let mut clients = JoinSet::new();
+    for _ in 0..8 {
+        let mut client = house.connect().await;
+        client.send(half).await;
+        clients.spawn(async move { client.reply().await });
+    }
+    // Two are within the half that such bodies may have; the others are told.
+    for _ in 0..6 {
+        let reply = clients.join_next().await.unwrap().unwrap();
+        assert_eq!((reply.status, reply.problem().as_str()), (503, "overloaded"));
+    }
+    assert_eq!(house.raw(&whole).await.status, 202);
 }
 
 #[tokio::test]
