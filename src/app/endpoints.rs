@@ -110,7 +110,9 @@ impl EndpointBackend for Backend {
         let name = name.unwrap_or_else(|| "unsaved".to_owned());
         let (daemon, running) = (self.config.load_full(), self.running(&name));
         // A test works in every state, and what is missing from a draft is said.
-        settings.insert("state".to_owned(), "active".into());
+        if settings.get("state").is_none_or(|state| matches!(state.as_str(), Some("draft" | "paused"))) {
+            settings.insert("state".to_owned(), "active".into());
+        }
         let judged = self.blocking(caller, &name, move |store, caller, name| {
             let current = if saved { store.read(caller, name, running.as_deref())? } else { None };
             if saved && current.is_none() {

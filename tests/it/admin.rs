@@ -173,6 +173,12 @@ async fn a_test_of_unsaved_settings_shows_both_sides_and_no_credential() {
     for secret in [basic, &postrider_checker::password("acme")] {
         assert!(!good.to_string().contains(secret) && !bad.to_string().contains(secret), "{good} {bad}");
     }
+    for (state, expected) in [(json!("draft"), 200), (json!("asleep"), 422), (json!({}), 422)] {
+        let mut settings = settings(&receiver.url("/in"), "acme");
+        settings["state"] = state;
+        let (status, _, told) = anna.post("/api/v1/test", &json!({ "settings": settings })).await;
+        assert_eq!(status, expected, "{told}");
+    }
     assert_eq!(fs::read_dir(daemon.dir().join("endpoints")).expect("the folder").count(), 0);
     assert!(!daemon.dir().join("secrets").exists(), "nothing was saved");
 }
