@@ -210,7 +210,7 @@ async fn writes_the_fixture_of_this_version() {
     receiver.script("/acme", [Reply::status(500)]);
     let mut daemon = daemon()
         .endpoint("acme", |e| {
-            e.url(receiver.url("/acme")).no_breaker().retry(&["1h"]);
+            e.url(receiver.url("/acme")).no_breaker().retry(&["10s"; 9]);
         })
         .endpoint("gone", |e| {
             e.url(receiver.url("/gone"));
@@ -227,6 +227,8 @@ async fn writes_the_fixture_of_this_version() {
     for number in 3..5 {
         assert_eq!(daemon.post(event(number)).await.status, 202);
     }
+    // What a person paused does not age.
+    assert_eq!(daemon.ask("/api/v1/endpoints/acme/pause", "").await.status, 200);
     assert!(daemon.term(STOP).await.success());
     copy(&daemon.dir().join("data"), &fixture(), true);
 }
@@ -236,7 +238,7 @@ async fn a_spool_of_the_first_version_is_opened_and_delivered() {
     let receiver = Receiver::start().await;
     let mut daemon = daemon()
         .endpoint("acme", |e| {
-            e.url(receiver.url("/acme")).key("state = \"paused\"\nretry = { max_age = \"3650d\" }");
+            e.url(receiver.url("/acme")).key("state = \"paused\"\nretry = { max_age = \"365d\" }");
         })
         .config("[spool]\nkeep_dead = \"3650d\"")
         .prepared(|dir| copy(&fixture(), &dir.join("data"), false))
