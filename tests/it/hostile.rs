@@ -100,5 +100,7 @@ async fn hostile_receivers_change_nothing_for_each_other_or_for_a_healthy_neighb
     assert_eq!(receiver.requests("/healthy").len(), 2 * NEIGHBOURLY);
     let grown = daemon.peak_mib() - before;
     println!("{} behaviours at once: {grown} MiB more at the peak", behaviours().len());
-    assert!(grown < 64, "{grown} MiB");
+    // Alone each of them stays below a MiB; all at once they may not cost more.
+    let most = u64::try_from(behaviours().len()).expect("a small number");
+    assert!(grown < most, "{grown} MiB");
 }

@@ -92,7 +92,15 @@ impl Client {
             Some(sender) => sender,
             None => self.connect().await?,
         };
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let response = match sender.try_send_request(request).await {
+            Ok(response) => response,
+            // The daemon closed the idle connection in the same moment: nothing of the request was sent.
+            Err(mut error) => {
+                let Some(request) = error.take_message() else { return Err(error.into_error().to_string()) };
+                sender = self.connect().await?;
+                sender.send_request(request).await.map_err(|error| error.to_string())?
+            }
+        };
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         self.sender = Some(sender);
