@@ -123,7 +123,8 @@ impl House {
 
     /// Ends a job, and tells how many letters it made into deliveries.
     async fn cancel(&mut self, id: &str) -> u64 {
-        self.daemon.admin(Method::DELETE, &format!("{REPLAYS}/{id}"), "").await;
+        let answer = self.daemon.admin(Method::POST, &format!("{REPLAYS}/{id}/cancel"), "").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
         self.ended(id).await
     }
 
