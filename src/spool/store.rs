@@ -46,6 +46,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MIB: u64 = 1024 * 1024;
+/// Rows a layer may hold. Removals are short in the log and not in memory: a backlog that drains would fill a segment
+/// with them.
+const LAYER_ROWS: usize = 64 * 1024;
 
 /// Where the database keeps how many batches were brought into it, in a row of its own.
 pub(crate) const META: usize = 11;
@@ -207,7 +210,7 @@ impl Store {
             return Err(fjall::Error::Unrecoverable);
         }
         let mut log = lock(&self.log);
-        if !log.has_room(batch.len()) {
+        if !log.has_room(batch.len()) || lock(&self.shared.layers).active.len() >= LAYER_ROWS {
             self.turn(&mut log, batch.len())?;
         }
         log.append(batch)?;
