@@ -105,19 +105,14 @@ impl Writer {
         }
     }
 
-    /// The first rows of a keyspace that is read oldest first.
-    fn first(&self, store: &Store, space: &Space, floor: u64) -> Vec<(u64, Bytes)> {
-        let rows = store.range(space, floor.to_be_bytes()..).take(SLICE).filter_map(Result::ok);
-        rows.filter_map(|(key, row)| Some((split_seq_key(&key)?, row))).collect()
-    }
 
     /// Keys past the window are forgotten, and the oldest of what is too many; those are counted.
     fn expire_dedup(&mut self) -> bool {
         let Some(store) = self.store.clone() else { return false };
         let (now, window) = (self.now_ms(), self.dedup.window.as_millis());
-        let rows = self.first(&store, &store.dedup_order, self.floors[0]);
-        let full = rows.len() == SLICE;
-        for (order, row) in rows {
+        let mut seen = 0;
+        for (order, row) in first(&store, &store.dedup_order, self.floors[0]) {
+            seen += 1;
             let accepted_ms = row.get(16..).and_then(split_seq_key).unwrap_or_default();
             let expired = u128::from(now.saturating_sub(accepted_ms)) >= window;
             if !expired && self.totals.dedup <= self.dedup.max {
@@ -135,7 +130,7 @@ impl Writer {
                 self.remove(|store| &store.dedup, key);
             }
         }
-        full
+        seen == SLICE
     }
 
     /// Dead letters past their time go, and the oldest of what is too much; all are counted.
@@ -145,9 +140,9 @@ impl Writer {
             return false;
         }
         let (now, keep) = (self.now_ms(), self.config.keep_dead.as_millis());
-        let rows = self.first(&store, &store.dead_order, self.floors[1]);
-        let full = rows.len() == SLICE;
-        for (order, row) in rows {
+        let mut seen = 0;
+        for (order, row) in first(&store, &store.dead_order, self.floors[1]) {
+            seen += 1;
             let letter = split_delivery_key(&row)
                 .zip(self.read(|store| &store.dead, &row).and_then(|row| DeadRow::decode(&row)));
             let Some(((uid, seq), dead)) = letter else {
@@ -162,7 +157,7 @@ impl Writer {
             self.forget_dead(uid, seq, &dead);
             self.meters.dead_forgotten.increment(1);
         }
-        full
+        seen == SLICE
     }
 
     /// Blocks of history past their time go, and the oldest of what is too much.
@@ -187,6 +182,12 @@ impl Writer {
         self.expire_index(self.floors[2]);
         seen == SLICE / 10
     }
+}
+
+/// The first rows of a keyspace that is read oldest first. Most often the very first is not due: no more are read then.
+fn first(store: &Store, space: &Space, floor: u64) -> impl Iterator<Item = (u64, Bytes)> {
+    let rows = store.range(space, floor.to_be_bytes()..).take(SLICE).filter_map(Result::ok);
+    rows.filter_map(|(key, row)| Some((split_seq_key(&key)?, row)))
 }
 
 /// A gauge holds whole numbers up to 2^53 exactly.
