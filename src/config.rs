@@ -44,7 +44,9 @@ pub use daemon::{
     ShutdownConfig, SpoolConfig,
 };
 pub use daemon_file::DaemonFile;
-pub use edit::{EditError, NewSecret, edit, kept_secrets, new_references, new_secrets, set_state};
+pub use edit::{
+    EditError, NewSecret, edit, kept_secrets, new_references, new_secrets, set_state, without_secrets,
+};
 pub use effective::{
     AllEffective, Effective, EffectiveValue, effective, effective_all, effective_of, fingerprint,
 };

@@ -212,7 +212,7 @@ impl Store {
         removed.map_err(|error| EndpointError::ReadOnly {
             file: Self::shown_path(name),
             reason: error.kind().to_string(),
-            toml: current.form.toml.clone(),
+            toml: config::without_secrets(&current.form),
         })?;
         Ok(self.own_secrets(name, &current.form))
     }
@@ -292,7 +292,7 @@ impl Store {
     }
 
     fn read_only(&self, name: &str, error: &io::Error, text: &str) -> EndpointError {
-        let (file, toml) = (Self::shown_path(name), self.loader.form(text).toml);
+        let (file, toml) = (Self::shown_path(name), config::without_secrets(&self.loader.form(text)));
         EndpointError::ReadOnly { file, reason: error.kind().to_string(), toml }
     }
 

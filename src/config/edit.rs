@@ -3,7 +3,7 @@
 use super::form::Form;
 use super::mask::is_secret_name;
 use serde_json::{Map, Value};
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Key, Table, TableLike};
 
 /// What is wrong with settings, before they are judged as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,72 @@ pub fn set_state(text: &str, state: &str) -> Result<String, String> {
     Ok(document.to_string())
 }
 
+/// The text of a form for somebody who puts it into a file: a secret that stood in it is left out together with its
+/// key, since a fingerprint in its place would be taken for the secret. A comment on top says which.
+#[must_use]
+pub fn without_secrets(form: &Form) -> String {
+    let (Some(settings), Ok(mut document)) = (&form.settings, form.toml.parse::<DocumentMut>()) else {
+        return form.toml.clone();
+    };
+    let mut secrets = Vec::new();
+    walk(settings, &mut |path, value| {
+        if is_written_out(value) {
+            secrets.push(path.to_vec());
+        }
+    });
+    if secrets.is_empty() {
+        return form.toml.clone();
+    }
+    // From the last to the first, so that places in lists stay what they are.
+    for path in secrets.iter().rev() {
+        leave_out(document.as_table_mut(), path);
+    }
+    let name =
+        |path: &Vec<String>| path.iter().map(|key| Key::new(key).to_string()).collect::<Vec<_>>().join(".");
+    let names: Vec<String> = secrets.iter().map(name).collect();
+    let which = format!("# Left out because it is secret: {}", names.join(", "));
+    format!("{which}\n# Put it in, or a reference such as {{ file = \"secrets/acme\" }}.\n{document}")
+}
+
+fn leave_out(table: &mut dyn TableLike, path: &[String]) {
+    let Some((key, rest)) = path.split_first() else { return };
+    if rest.is_empty() {
+        table.remove(key);
+        return;
+    }
+    match table.get_mut(key) {
+        Some(Item::Value(value)) => leave_out_of_value(value, rest),
+        Some(Item::Table(below)) => leave_out(below, rest),
+        Some(Item::ArrayOfTables(tables)) => {
+            let Some((index, rest)) = rest.split_first() else { return };
+            if let Some(below) = index.parse().ok().and_then(|index| tables.get_mut(index)) {
+                leave_out(below, rest);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn leave_out_of_value(value: &mut toml_edit::Value, path: &[String]) {
+    match value {
+        toml_edit::Value::InlineTable(table) => {
+            leave_out(table, path);
+            table.fmt();
+        }
+        toml_edit::Value::Array(array) => {
+            let Some((index, rest)) = path.split_first() else { return };
+            let Some(index) = index.parse().ok().filter(|index| *index < array.len()) else { return };
+            if rest.is_empty() {
+                array.remove(index);
+                array.fmt();
+            } else if let Some(below) = array.get_mut(index) {
+                leave_out_of_value(below, rest);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The secrets that are written out in settings.
 #[must_use]
 pub fn new_secrets(settings: &Map<String, Value>) -> Vec<NewSecret> {
@@ -101,6 +167,12 @@ pub fn new_references(settings: &Map<String, Value>) -> Vec<(Vec<String>, Value)
 fn is_kept(value: &Value) -> bool {
     let Some(object) = value.as_object() else { return false };
     object.get("fingerprint").is_some_and(Value::is_string) && (object.len() == 1 || is_reference(value))
+}
+
+/// Whether a file holds the secret itself, and not where it is kept.
+fn is_written_out(value: &Value) -> bool {
+    let Some(object) = value.as_object() else { return false };
+    is_kept(value) && object.len() == 1 || is_reference(value) && object.values().any(Value::is_object)
 }
 
 /// Whether the file says so already. A reference is the same whatever is found there by now.

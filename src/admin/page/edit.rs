@@ -144,7 +144,7 @@ impl Edit<'_> {
                 true,
                 &html! {
                     h2 { "This directory is read-only. Copy the TOML and commit it where your files come from" }
-                    p.grow { span.mono { (file) } " cannot be written: " (reason) ". Secrets are not in this text: add them there." }
+                    p.grow { span.mono { (file) } " cannot be written: " (reason) ". Secrets are not in this text: put each in yourself, or a reference to where it is kept." }
                     button.slim type="button" data-copy="#toml-copy" hidden { "Copy TOML" }
                     div.versions { pre #toml-copy tabindex="0" { (toml) } }
                 },

@@ -115,3 +115,29 @@ fn what_holds_for_the_daemon_is_every_key_it_has_and_no_secret() {
     fs::write(root.with_file_name("endpoints").join("beta.toml"), "x = 1").unwrap();
     assert_eq!(effective_all(&loader).unwrap_err().0.len(), 4);
 }
+
+#[test]
+fn a_text_to_be_copied_leaves_secrets_out_and_says_which() {
+    let text = "# ours\nevents = 'all'\n[http]\nurl = 'https://a'\n\
+                auth = { basic = { username = 'acme', password = 'hunter2' } }\n\
+                headers = { x-team = 'orders', \"x\\ntoken\" = 'hunter3' }\n\
+                signing = { secrets = ['whsec_one', { file = 'secrets/two' }, 'whsec_three'] }\n";
+    let (_folder, root) = folder(&[("acme.toml", text)]);
+    let loader = Loader::new(&root, sinks(), Arc::new(SystemSecrets));
+    let copied = without_secrets(&loader.form(text));
+    for secret in ["hunter2", "hunter3", "whsec_", "fingerprint"] {
+        assert!(!copied.contains(secret), "{copied}");
+    }
+    let (comments, rest) = copied.split_once("# ours\n").expect("the text after the comments");
+    assert!(comments.lines().all(|line| line.starts_with('#')), "{comments}");
+    for key in ["http.auth.basic.password", r#"http.headers."x\ntoken""#, "http.signing.secrets.2"] {
+        assert!(comments.contains(key), "{comments}");
+    }
+    let expected = "events = 'all'\n[http]\nurl = 'https://a'\n\
+                    auth = { basic = { username = 'acme' } }\n\
+                    headers = { x-team = 'orders' }\n\
+                    signing = { secrets = [{ file = 'secrets/two' }] }\n";
+    assert_eq!(rest, expected);
+    let nothing_secret = loader.form("events = 'all' # x\n");
+    assert_eq!(without_secrets(&nothing_secret), "events = 'all' # x\n");
+}

@@ -43,7 +43,8 @@ impl Edit<'_> {
                     @if !detail.toml.is_empty() { details {
                         summary { "View TOML" }
                         pre #toml tabindex="0" { (detail.toml) }
-                        button.slim type="button" data-copy="#toml" hidden { "Copy TOML" }
+                        @if detail.toml.contains("\"fingerprint ") { p.small.soft { "Where a secret is written out, its fingerprint is shown." } }
+                        @else { button.slim type="button" data-copy="#toml" hidden { "Copy TOML" } }
                     } }
                     @if !detail.changes.is_empty() {
                         h3 { "Changes" }
