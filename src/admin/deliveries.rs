@@ -91,6 +91,9 @@ pub struct DeliverySummary {
     /// How long the last attempt took, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
+    /// The same in microseconds, for the page.
+    #[serde(skip)]
+    pub took_us: Option<u64>,
 }
 
 /// One page of a list.

@@ -4,10 +4,11 @@ use crate::chance::SystemChance;
 use crate::clock::unix_ms;
 use crate::ids::EventId;
 use bytes::Bytes;
-use postrider_sink::{Clock, Delivery};
+use postrider_sink::{Clock, Delivery, Timings};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// The answer of the health paths.
@@ -232,6 +233,12 @@ pub struct TestReport {
     pub id: String,
     /// How long it took.
     pub timings: TestTimings,
+    /// How long it took to the microsecond, for the page.
+    #[serde(skip)]
+    pub took: Duration,
+    /// Likewise, each step of it.
+    #[serde(skip)]
+    pub steps: Timings,
     /// Cause and remedy in a sentence; absent where it landed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,

@@ -75,6 +75,8 @@ fn report(made: &Attempt, destination: String, delivery: &Delivery, deadline: Du
             tls_ms: made.timings.tls.map(ms),
             wait_ms: made.timings.wait.map(ms),
         },
+        took: made.took,
+        steps: made.timings,
         curl: exchange.as_ref().map(|exchange| curl(exchange, &delivery.body)),
         request: exchange.as_ref().map(|exchange| TestMessage {
             headers: exchange.request.iter().map(|header| (header.0.clone(), shown(header))).collect(),

@@ -86,6 +86,7 @@ impl Views {
             ended_at: None,
             due_at: None,
             took_ms: None,
+            took_us: None,
         }
     }
 
@@ -125,6 +126,7 @@ impl Views {
             ended_at: Some(rfc3339(ended_ms)),
             due_at: None,
             took_ms: (took_us > 0).then(|| u64::from(took_us) / 1000),
+            took_us: (took_us > 0).then(|| u64::from(took_us)),
         }
     }
 
@@ -148,6 +150,7 @@ impl Views {
                 ended_at: None,
                 due_at: None,
                 took_ms: None,
+                took_us: None,
             },
         };
         DeliverySummary {
@@ -171,6 +174,7 @@ impl Views {
                 note: last.and_then(|note| text(&note.reason)),
                 code: last.and_then(|note| note.status),
                 took_ms: last.map(|note| u64::from(note.took_us) / 1000),
+                took_us: last.map(|note| u64::from(note.took_us)),
                 ..self.waiting(file.endpoint, event, parked)
             });
         }

@@ -1,6 +1,7 @@
 //! Pictures as SVG: drawn by hand from numbers, coloured by the style sheet, and said in words beside it for those who
 //! do not see them.
 
+use super::parts;
 use maud::{Markup, html};
 use std::fmt::Write as _;
 
@@ -187,16 +188,16 @@ pub(super) fn spark(good: &[u64], bad: &[u64], words: &str) -> Markup {
     }
 }
 
-/// Where the time of an attempt went, as one bar to scale.
+/// Where the time of an attempt went, in microseconds, as one bar to scale.
 #[expect(clippy::cast_precision_loss, reason = "widths in a picture")]
-pub(super) fn stages(parts: &[(&'static str, &'static str, Option<u64>)], total: u64) -> Markup {
+pub(super) fn stages(steps: &[(&'static str, &'static str, Option<u64>)], total: u64) -> Markup {
     let total_f = total.max(1) as f64;
     let mut at = 0.0;
     let mut bars = Vec::new();
-    for (name, class, ms) in parts {
-        if let Some(ms) = ms {
-            let width = (*ms as f64 / total_f * 400.0).clamp(1.0, 400.0 - at);
-            bars.push((*name, *class, at, width, *ms));
+    for (name, class, us) in steps {
+        if let Some(us) = us {
+            let width = (*us as f64 / total_f * 400.0).clamp(1.0, 400.0 - at);
+            bars.push((*name, *class, at, width, *us));
             at = (at + width).min(399.0);
         }
     }
@@ -208,8 +209,8 @@ pub(super) fn stages(parts: &[(&'static str, &'static str, Option<u64>)], total:
             }
         }
         p.stage {
-            @for (name, class, _, _, ms) in &bars {
-                span.key { svg class=(class) viewBox="0 0 12 12" aria-hidden="true" { rect width="12" height="12" rx="3" fill="currentColor" {} } (name) " " (ms) " ms" }
+            @for (name, class, _, _, us) in &bars {
+                span.key { svg class=(class) viewBox="0 0 12 12" aria-hidden="true" { rect width="12" height="12" rx="3" fill="currentColor" {} } (name) " " (parts::took(*us)) }
             }
         }
     }

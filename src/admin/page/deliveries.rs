@@ -215,7 +215,7 @@ impl Deliveries<'_> {
 fn answer(row: &DeliverySummary) -> Markup {
     html! {
         @if let Some(code) = row.code { span.num { (code) } " " }
-        @if let Some(took) = row.took_ms { span.soft.num { "in " (parts::span(took)) } }
+        @if let Some(took) = row.took_us { span.soft.num { "in " (parts::took(took)) } }
         @if row.state == DeliveryState::Dead {
             p.why { (words::dead_reason(row.reason.as_deref().unwrap_or_default())) }
         } @else if row.state == DeliveryState::Held {
@@ -274,25 +274,24 @@ const fn again(state: DeliveryState) -> Option<&'static str> {
 fn attempt_of(attempt: &AttemptRecord) -> Markup {
     let (icon, tone) =
         if attempt.ok { (parts::Icon::Tick, Tone::Good) } else { (parts::Icon::Cross, Tone::Bad) };
-    let ms = |us: Option<u64>| us.map(|us| us.div_ceil(1000));
     let said = attempt.note.as_deref().or_else(|| attempt.class.as_deref().map(words::failure)).unwrap_or("");
     html! {
         div.row {
             (badge(icon, tone, &format!("Attempt {}", attempt.number)))
             @if let Some(code) = attempt.code { span.num { (code) } }
-            span.num.soft { "in " (parts::span(attempt.took_us.div_ceil(1000))) }
+            span.num.soft { "in " (parts::took(attempt.took_us)) }
             span.small.soft { (at_text(&attempt.ended_at)) }
             @if attempt.generation > 0 { span.tag { "configuration " (attempt.generation) } }
         }
         @if !said.is_empty() { p.small.break { (said) } }
         (chart::stages(
             &[
-                ("DNS", "s-soft", ms(attempt.dns_us)),
-                ("connect", "s-blue", ms(attempt.connect_us)),
-                ("TLS", "s-hold", ms(attempt.tls_us)),
-                ("wait", "s-good", ms(attempt.wait_us)),
+                ("DNS", "s-soft", attempt.dns_us),
+                ("connect", "s-blue", attempt.connect_us),
+                ("TLS", "s-hold", attempt.tls_us),
+                ("wait", "s-good", attempt.wait_us),
             ],
-            attempt.took_us.div_ceil(1000),
+            attempt.took_us,
         ))
         @if let Some(answer) = &attempt.answer {
             details { summary { "Response" } pre tabindex="0" aria-label={"Response to attempt " (attempt.number)} { (answer) } }

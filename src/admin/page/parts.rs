@@ -117,6 +117,16 @@ pub(super) fn span(ms: u64) -> String {
     }
 }
 
+/// How long an attempt took, or a step of it: tenths of a millisecond below ten, whole ones above.
+pub(super) fn took(us: u64) -> String {
+    let tenths = us.saturating_add(50) / 100;
+    match us {
+        0..100 => "under 0.1 ms".to_owned(),
+        _ if tenths < 100 => format!("{}.{} ms", tenths / 10, tenths % 10),
+        _ => span(us.saturating_add(500) / 1000),
+    }
+}
+
 /// For how long already, in whole seconds.
 pub(super) fn lasting(then_ms: u64, now_ms: u64) -> String {
     match now_ms.saturating_sub(then_ms) / 1000 {
@@ -270,5 +280,22 @@ mod tests {
     fn a_link_carries_what_was_chosen_and_nothing_else() {
         assert_eq!(link("/", &[("q", "a b&c"), ("state", "")]), "/?q=a+b%26c");
         assert_eq!(segment("a/b ü"), "a%2Fb%20%C3%BC");
+    #[test]
+    fn an_attempt_that_took_less_than_ten_milliseconds_says_tenths() {
+        for (us, said) in [
+            (0, "under 0.1 ms"),
+            (99, "under 0.1 ms"),
+            (100, "0.1 ms"),
+            (849, "0.8 ms"),
+            (9_949, "9.9 ms"),
+            (9_951, "10 ms"),
+            (212_400, "212 ms"),
+            (999_600, "1 s"),
+            (9_812_000, "9.8 s"),
+        ] {
+            assert_eq!(took(us), said);
+        }
+    }
+
     }
 }

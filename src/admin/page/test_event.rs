@@ -1,9 +1,10 @@
 //! What a test event came to: the verdict, the remedy, where the time went, both sides of the exchange.
 
 use super::chart;
-use super::parts::{Icon, Tone, badge};
+use super::parts::{self, Icon, Tone, badge};
 use crate::admin::{TestMessage, TestReport};
 use maud::{Markup, html};
+use std::time::Duration;
 
 /// The result, or why it could not be sent.
 pub(super) fn draw(result: &Result<TestReport, String>) -> Markup {
@@ -36,7 +37,7 @@ fn verdict(report: &TestReport) -> Markup {
     html! {
         div.row data-verdict {
             (badge(icon, tone, word))
-            span.num { (status) " in " (report.timings.total_ms) " ms" }
+            span.num { (status) " in " (parts::took(us(report.took))) }
         }
         @if let Some(advice) = &report.advice { p { strong { (advice) } } }
         @else if !report.ok { p { strong { (report.reason) } } }
@@ -44,16 +45,20 @@ fn verdict(report: &TestReport) -> Markup {
 }
 
 fn timing(report: &TestReport) -> Markup {
-    let timings = &report.timings;
+    let steps = &report.steps;
     chart::stages(
         &[
-            ("DNS", "s-soft", timings.dns_ms),
-            ("connect", "s-blue", timings.connect_ms),
-            ("TLS", "s-hold", timings.tls_ms),
-            ("wait", "s-good", timings.wait_ms),
+            ("DNS", "s-soft", steps.dns.map(us)),
+            ("connect", "s-blue", steps.connect.map(us)),
+            ("TLS", "s-hold", steps.tls.map(us)),
+            ("wait", "s-good", steps.wait.map(us)),
         ],
-        timings.total_ms,
+        us(report.took),
     )
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn exchange(report: &TestReport) -> Markup {
