@@ -188,6 +188,7 @@ fn screens(n: &Names) -> Vec<Call> {
         call(format!("/dead-letters/export?endpoint={endpoint}"), None),
         call("/dead-letters".to_owned(), Some(format!("action=selected&id={id}"))),
         call("/dead-letters".to_owned(), Some(format!("action=delete-selected&id={id}"))),
+        call("/dead-letters".to_owned(), Some(format!("action=delete-picked&id={id}"))),
         call("/dead-letters".to_owned(), Some(format!("action=delete&endpoint={endpoint}"))),
         call(format!("/dead-letters/replays/{replay}/stop"), Some(String::new())),
     ]

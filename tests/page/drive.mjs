@@ -197,7 +197,7 @@ try {
     await until("the page says so", async () => /Replayed: 1 of 1/.test(await text("#jobs")));
   });
 
-  await step("a rejected file is shown with its place, and the endpoint runs on", async () => {
+  await step("a rejected file is shown with its place, and the endpoint keeps running", async () => {
     site.write("partner.toml", 'events = ["sent", "deliverd"]\nproducts = "all"\n[http]\nurl = "https://partner.example/in"\nauth = { basic = { username = "p", password = "q" } }\n');
     await open("/reload-status");
     await page.getByRole("button", { name: "Check again" }).click();
@@ -267,6 +267,10 @@ try {
     await page.getByRole("row", { name: /letter-6/ }).getByRole("checkbox").check();
     await page.getByRole("button", { name: "Delete selected" }).click();
     await page.waitForURL(/done=deleted/);
+    await page.getByRole("heading", { name: "Delete the selected dead letter?" }).waitFor();
+    assert.equal((await site.status("acme")).dead, 6, "it is asked about first");
+    await screen("dead-letters-delete");
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
     assert.equal((await site.status("acme")).dead, 5);
     const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Export NDJSON" }).click()]);
     assert.equal(readFileSync(await download.path(), "utf8").trim().split("\n").length, 5);

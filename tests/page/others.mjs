@@ -52,7 +52,7 @@ account = "acme"`), {
       assert.equal(answer.status(), 200, path);
       const asked = path.split("=")[1] ?? "-";
       const text = (await page.content()).replaceAll(`value="${asked}"`, "");
-      assert.doesNotMatch(text, /globex|theirs|everybodys|postrider\.toml|Reload status|Per minute|Would have matched/, path);
+      assert.doesNotMatch(text, /globex|theirs|everybodys|postrider\.toml|Reload status|Deliveries per minute|Age at delivery|Would have matched/, path);
     }
     await page.goto(`${site.origin}/`);
     assert.match(await page.locator("#endpoints").innerText(), /own/);

@@ -18,9 +18,12 @@ pub(super) struct Wanted {
     pub(super) since: String,
     pub(super) message_id: String,
     pub(super) cursor: String,
-    /// What is being asked about: `replay` or `delete`.
+    /// What is being asked about: `replay`, `delete`, or `delete-selected`.
     pub(super) ask: String,
     pub(super) done: String,
+    /// Those that were ticked, where it is asked about them alone.
+    #[serde(skip)]
+    pub(super) picked: Vec<String>,
 }
 
 impl Wanted {
@@ -82,7 +85,7 @@ impl DeadLetters<'_> {
         html! {
             div.head {
                 h1 { "Dead letters" }
-                p.soft { "Deliveries that are not tried again by themselves. They are kept until their time is over." }
+                p.soft { "Deliveries that are not tried again by themselves. They are kept until their retention ends." }
             }
             (super::list::done(&self.wanted.done))
             @if let Some(text) = self.failed { (parts::note(Tone::Bad, true, &html! { p.grow { (text) } })) }
@@ -91,6 +94,7 @@ impl DeadLetters<'_> {
             @match self.wanted.ask.as_str() {
                 "replay" => (self.ask_replay()),
                 "delete" => (self.ask_delete()),
+                "delete-selected" if !self.wanted.picked.is_empty() => (self.ask_delete_picked()),
                 _ => {}
             }
             @match self.page {
@@ -106,7 +110,7 @@ impl DeadLetters<'_> {
         let reasons: Vec<(String, String)> = DELIVERY_RESULTS
             .iter()
             .filter(|word| **word != "delivered")
-            .map(|word| ((*word).to_owned(), words::dead_reason(word).to_owned()))
+            .map(|word| ((*word).to_owned(), words::dead_reason_short(word).to_owned()))
             .collect();
         let spans = SPANS.map(|(value, words)| (value.to_owned(), words.to_owned()));
         html! {
@@ -117,8 +121,7 @@ impl DeadLetters<'_> {
                 (choice("event", "Event", "All events", &self.wanted.event, &titled(self.events)))
                 (choice("product", "Product", "All products", &self.wanted.product, &titled(self.products)))
                 div.field.grow { label for="message_id" { "Message ID" } input #message_id type="search" name="message_id" value=(self.wanted.message_id) autocomplete="off" spellcheck="false"; }
-                button { "Filter" }
-                @if self.wanted.filter() != DeliveryFilter::default() { a.btn.plain href="/dead-letters" { "Clear filters" } }
+                (parts::filter_end((self.wanted.filter() != DeliveryFilter::default()).then_some("/dead-letters")))
             }
         }
     }
@@ -132,12 +135,21 @@ impl DeadLetters<'_> {
         }
     }
 
+    /// Whether exactly one is meant for certain.
+    fn is_one(&self) -> bool {
+        self.total == 1 && self.wanted.filter() == DeliveryFilter::default()
+    }
+
     fn ask_replay(&self) -> Markup {
-        let place = match (self.destination, self.wanted.endpoint.as_str()) {
-            (Some(url), _) => {
-                html! { "They go to the current URL " span.mono.break { (url) } " with the current credentials." }
+        let subject = if self.is_one() { "It goes" } else { "They go" };
+        let place = match self.destination {
+            Some(url) => {
+                html! { (subject) " to the current URL " span.mono.break { (url) } " with the current credentials." }
             }
-            _ => html! { "Each goes to its endpoint's current URL with the current credentials." },
+            None if self.is_one() => {
+                html! { "It goes to its endpoint's current URL with the current credentials." }
+            }
+            None => html! { "Each goes to its endpoint's current URL with the current credentials." },
         };
         parts::note(
             Tone::Rest,
@@ -158,16 +170,33 @@ impl DeadLetters<'_> {
     }
 
     fn ask_delete(&self) -> Markup {
+        self.ask_deletion(&self.how_many(), self.is_one(), "delete", &html! {})
+    }
+
+    fn ask_delete_picked(&self) -> Markup {
+        let picked = &self.wanted.picked;
+        let one = picked.len() == 1;
+        let which = match picked.len() as u64 {
+            1 => "the selected dead letter".to_owned(),
+            count => format!("the {} selected dead letters", number(count)),
+        };
+        let ids = html! { @for id in picked { input type="hidden" name="id" value=(id); } };
+        self.ask_deletion(&which, one, "delete-picked", &ids)
+    }
+
+    fn ask_deletion(&self, which: &str, one: bool, action: &str, more: &Markup) -> Markup {
+        let (subject, object) = if one { ("It", "it") } else { ("They", "them") };
         parts::note(
             Tone::Bad,
             false,
             &html! {
-                h2 { "Delete " (self.how_many()) "?" }
-                p.grow { "They cannot be replayed afterwards. Export them first if you may need them." }
+                h2 { "Delete " (which) "?" }
+                p.grow { (subject) " cannot be replayed afterwards. Export " (object) " first if you may need " (object) "." }
                 form.row method="post" action="/dead-letters" {
                     (self.wanted.fields())
-                    button.danger name="action" value="delete" { "Delete" }
-                    a.btn.plain href=(self.wanted.link("", "")) { "Keep them" }
+                    (more)
+                    button.danger name="action" value=(action) { "Delete" }
+                    a.btn.plain href=(self.wanted.link("", "")) { "Keep " (object) }
                 }
             },
         )
@@ -189,12 +218,13 @@ impl DeadLetters<'_> {
             form.card #letters method="post" action="/dead-letters" data-live {
                 (self.wanted.fields())
                 div.section.flat {
-                    div.row {
+                    div.row.tools {
+                        label.row.small hidden { input type="checkbox" data-all; span { "Select all" span.hidden { " on this page" } } }
                         button.slim name="action" value="selected" { "Replay selected" }
-                        button.slim name="action" value="delete-selected" { "Delete selected" }
+                        button.slim.danger name="action" value="delete-selected" { "Delete selected" }
                         span.end.row {
-                            a.btn.slim href=(self.wanted.link("ask", "replay")) { "Replay all…" }
                             a.btn.slim href=(link("/dead-letters/export", &export)) download { "Export NDJSON" }
+                            a.btn.slim href=(self.wanted.link("ask", "replay")) { "Replay all…" }
                             a.btn.slim.danger href=(self.wanted.link("ask", "delete")) { "Delete all…" }
                         }
                     }
@@ -202,10 +232,10 @@ impl DeadLetters<'_> {
                 table role="table" {
                     caption.hidden { "Dead letters, newest first" }
                     thead role="rowgroup" { tr role="row" {
-                        th role="columnheader" scope="col" { label { span.hidden { "Select all on this page" } input type="checkbox" data-all hidden; } }
+                        th role="columnheader" scope="col" { span.hidden { "Selected" } }
                         @for head in ["Dead since", "Reason", "Endpoint", "Event", "Attempts", "Last answer"] { th role="columnheader" scope="col" { (head) } }
                     } }
-                    tbody role="rowgroup" { @for row in &page.dead_letters { (letter(row)) } }
+                    tbody role="rowgroup" { @for row in &page.dead_letters { (letter(row, self.wanted.picked.contains(&row.id))) } }
                 }
                 @if page.cursor.is_some() || !self.wanted.cursor.is_empty() {
                     nav.pager aria-label="Pages" {
@@ -218,18 +248,20 @@ impl DeadLetters<'_> {
     }
 }
 
-fn letter(row: &DeliverySummary) -> Markup {
+fn letter(row: &DeliverySummary, picked: bool) -> Markup {
     let reason = words::dead_reason(row.reason.as_deref().unwrap_or_default());
+    // Most notes begin with the code.
+    let told = |code: u16| row.note.as_deref().is_some_and(|note| note.starts_with(&code.to_string()));
     html! {
         tr.item role="row" {
-            td.half role="cell" { input type="checkbox" name="id" value=(row.id) aria-label={"Select " (row.id)}; }
-            td.half.num.nowrap role="cell" { (at_text(row.ended_at.as_deref().unwrap_or(&row.accepted_at))) }
+            td.half role="cell" { input type="checkbox" name="id" value=(row.id) checked[picked] aria-label={"Select " (row.id)}; }
+            td.half.num.nowrap role="cell" data-label="Dead since" { (at_text(row.ended_at.as_deref().unwrap_or(&row.accepted_at))) }
             td role="cell" { (badge(parts::Icon::Cross, Tone::Bad, reason)) }
             td role="cell" { a href={"/endpoints/" (segment(&row.endpoint))} { (row.endpoint) } }
             td role="cell" { (title(&row.event)) " " span.soft { (title(&row.product)) } p.url { (row.message_id) } }
             td.num role="cell" data-label="Attempts" { (row.attempts) }
-            td role="cell" {
-                @if let Some(code) = row.code { span.num { (code) } " " }
+            td role="cell" data-label="Last answer" {
+                @if let Some(code) = row.code.filter(|code| !told(*code)) { span.num { (code) } " " }
                 @if let Some(note) = &row.note { p.why { (note) } }
                 a.small href={(link("/deliveries", &[("open", &row.id)])) "#" (row.id)} aria-label={"Attempts of " (row.id)} { "Attempts" }
             }
@@ -247,8 +279,6 @@ fn progress(job: &ReplayJob) -> Markup {
         ReplayState::Failed => (Tone::Bad, "Failed"),
     };
     let words = format!("{word}: {} of {}", number(job.replayed), number(job.matched));
-    let filter: Vec<String> =
-        job.filter.members().iter().map(|(name, value)| format!("{name} {value}")).collect();
     parts::note(
         tone,
         false,
@@ -257,14 +287,52 @@ fn progress(job: &ReplayJob) -> Markup {
                 p { strong { (words) } @if job.skipped > 0 { ", " (number(job.skipped)) " stay dead: their endpoint or body is gone" } }
                 @if job.state.is_live() && job.matched > 0 { progress max=(job.matched) value=(job.replayed + job.skipped) aria-label=(words) {} }
                 p.small.soft {
-                    @if filter.is_empty() { "All" } @else { (filter.join(", ")) } " at " (job.rate) ", started " (at_text(&job.created_at))
+                    (which(&job.filter)) ", " (per(&job.rate)) ", started " (at_text(&job.created_at))
                     @if let Some(ended) = &job.ended_at { ", ended " (at_text(ended)) }
                     @if let Some(note) = &job.note { ". " (note) }
                 }
             }
             @if job.state.is_live() {
-                form method="post" action={"/dead-letters/replays/" (segment(&job.id)) "/stop"} { button.slim { "Stop" } span.small.soft { " the rest stays here" } }
+                form.row method="post" action={"/dead-letters/replays/" (segment(&job.id)) "/stop"} { button.slim { "Stop" } span.small.soft { "The rest stays here" } }
             }
         },
     )
+}
+
+/// Which dead letters a replay takes: `Endpoint acme, reason Gone (410)`.
+fn which(filter: &DeliveryFilter) -> String {
+    let said = |(name, value): (&str, &str)| {
+        let value = if name == "reason" { words::dead_reason_short(value) } else { value };
+        format!("{} {value}", name.replace('_', " "))
+    };
+    let members: Vec<String> = filter.members().into_iter().map(said).collect();
+    if members.is_empty() { "All".to_owned() } else { parts::capital(&members.join(", ")) }
+}
+
+/// A rate in words: `6/m` is `6 per minute`.
+fn per(rate: &str) -> String {
+    match rate.split_once('/') {
+        Some((count, "s")) => format!("{count} per second"),
+        Some((count, "m")) => format!("{count} per minute"),
+        Some((count, "h")) => format!("{count} per hour"),
+        _ => rate.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_says_in_words_what_it_takes_and_how_fast() {
+        assert_eq!(which(&DeliveryFilter::default()), "All");
+        let some = |text: &str| Some(text.to_owned());
+        let filter =
+            DeliveryFilter { endpoint: some("acme"), reason: some("gone"), ..DeliveryFilter::default() };
+        assert_eq!(which(&filter), "Endpoint acme, reason Gone (410)");
+        assert_eq!(
+            [per("6/m"), per("50/s"), per("1/h"), per("7")],
+            ["6 per minute", "50 per second", "1 per hour", "7"]
+        );
+    }
 }

@@ -115,8 +115,7 @@ impl Deliveries<'_> {
                 (choice("product", "Product", "All products", &self.wanted.product, &titled(self.products)))
                 div.field.short { label for="code" { "Code" } input #code name="code" value=(self.wanted.code) placeholder="503, 5xx" autocomplete="off"; }
                 div.field.grow { label for="message_id" { "Message ID" } input #message_id type="search" name="message_id" value=(self.wanted.message_id) autocomplete="off" spellcheck="false"; }
-                button { "Filter" }
-                @if self.wanted.filter() != DeliveryFilter::default() { a.btn.plain href="/deliveries" { "Clear filters" } }
+                (parts::filter_end((self.wanted.filter() != DeliveryFilter::default()).then_some("/deliveries")))
             }
         }
     }
@@ -181,12 +180,12 @@ impl Deliveries<'_> {
         let address = self.wanted.link(&self.wanted.cursor, if is_open { "" } else { &row.id });
         html! {
             tr.item id=(row.id) role="row" {
-                td.half.num.nowrap role="cell" { (at_text(row.ended_at.as_deref().unwrap_or(&row.accepted_at))) }
+                td.half.num.nowrap role="cell" data-label="When" { (at_text(row.ended_at.as_deref().unwrap_or(&row.accepted_at))) }
                 td.half role="cell" { (badge(icon, tone, word)) }
                 td role="cell" { a href={"/endpoints/" (segment(&row.endpoint))} { (row.endpoint) } }
                 td role="cell" { (title(&row.event)) " " span.soft { (title(&row.product)) } p.url { (row.message_id) } }
                 td.num.half role="cell" data-label="Attempts" { (row.attempts) }
-                td.half role="cell" { (answer(row)) }
+                td.half role="cell" data-label="Last answer" { (answer(row)) }
                 td role="cell" {
                     a.small href={(address) "#" (row.id)} aria-expanded=(if is_open { "true" } else { "false" }) aria-label={(if is_open { "Close " } else { "Open " }) (row.id)} {
                         @if is_open { "Close" } @else { "Open" }

@@ -112,7 +112,7 @@ impl Edit<'_> {
                         div.end {
                             a.btn.slim href=(link("/deliveries", &[("endpoint", &detail.status.name)])) { "Deliveries" }
                             a.btn.slim href=(link("/dead-letters", &[("endpoint", &detail.status.name)])) {
-                                "Dead letters" @if detail.status.dead > 0 { " " (parts::number(detail.status.dead)) }
+                                "Dead letters" @if detail.status.dead > 0 { " " span.count { (parts::number(detail.status.dead)) } }
                             }
                         }
                     }
@@ -156,7 +156,7 @@ impl Edit<'_> {
     fn what(&self) -> Markup {
         html! {
             div.section {
-                (self.text("name", "Name", &self.form.name, self.is_new().then_some("Names the file. Lower-case letters, digits and hyphens"), self.is_new()))
+                (self.text("name", "Name", &self.form.name, Some(if self.is_new() { "Names the file. Lower-case letters, digits and hyphens" } else { "Cannot be changed" }), self.is_new()))
                 (self.picks("events", "Events", "Which statuses of a message it receives", self.events, &self.form.events))
                 (self.picks("products", "Products", "From which parts of the platform", self.products, &self.form.products))
                 (self.would_match())
@@ -214,7 +214,7 @@ impl Edit<'_> {
                 }
             }
             div data-auth="encoded" {
-                (self.secret("credentials", "Encoded credentials", "Base64 of username:password. A pasted “Basic ” in front is fine"))
+                (self.secret("credentials", "Encoded credentials", "Base64 of username:password. A pasted “Basic” in front is fine"))
             }
             div.grid2 data-auth="basic" {
                 (self.text("username", "User name", &self.form.username, None, true))
@@ -281,7 +281,7 @@ impl Edit<'_> {
         html! {
             div.section {
                 details open[open] {
-                    summary { "Retry and limits " span.hint { @if own == 0 { "all as the defaults say" } @else { (own) " of its own" } } }
+                    summary { "Retry and limits " span.hint { @if own == 0 { "all defaults" } @else { (own) " set here" } } }
                     p.small.soft { "A field left empty takes the value shown in it. Where that comes from stands below." }
                     div.grid2 { @for knob in &KNOBS { (self.knob(knob)) } }
                 }
@@ -302,13 +302,13 @@ impl Edit<'_> {
         };
         html! {
             div.section #test {
-                div.legend { h2 { "Test Event" } span.hint { "With what stands above, saved or not. Not counted, never retried" } }
+                div.legend { h2 { "Test Event" } span.hint { "Uses the settings above, saved or not. Not counted, never retried" } }
                 div.grid2 {
                     (select("test_event", "Event", self.events, &self.form.test_event, &self.form.events))
                     (select("test_product", "Product", self.products, &self.form.test_product, &self.form.products))
                 }
                 details open[self.error("test_data").is_some()] {
-                    summary { "Data of your own " span.hint { "else a sample in a real event's shape" } }
+                    summary { "Data of your own " span.hint { "otherwise a sample shaped like a real event" } }
                     div.field {
                         label for="test_data" { "data, as JSON" }
                         (field_error("test_data", self.error("test_data")))

@@ -74,7 +74,7 @@ pub(super) fn page(frame: &Frame<'_>, body: &Markup) -> Markup {
                             span.break { (frame.status.config.path) }
                             a href="/metrics" { "Metrics" }
                         }
-                        button.plain.slim #keys-open type="button" hidden { "Keys" }
+                        button.plain.slim #keys-open type="button" hidden { "Keyboard shortcuts" }
                     }
                 }
                 (keys())
@@ -133,7 +133,7 @@ fn running(frame: &Frame<'_>) -> Markup {
         div.end {
             @if frame.operator { a href="/reload-status" #config data-live {
                 @if wrong == 0 {
-                    (badge(Icon::Tick, Tone::Good, &format!("Configuration {} in force", frame.status.generation)))
+                    span.state.tone-good { (Icon::Tick.draw()) span { "Configuration " (frame.status.generation) span.roomy { " in force" } } }
                 } @else {
                     (badge(Icon::Bang, Tone::Bad, &parts::counted(wrong, "file problem", "file problems")))
                 }
@@ -173,7 +173,7 @@ fn keys() -> Markup {
     html! {
         dialog #keys aria-labelledby="keys-title" {
             div.stack {
-                h2 #keys-title { "Keys" }
+                h2 #keys-title { "Keyboard shortcuts" }
                 dl.facts { @for (key, does) in keys { dt { kbd { (key) } } dd { (does) } } }
                 label.row { input #keys-on type="checkbox" checked; "Use these keys" }
                 form method="dialog" { button { "Close" } }

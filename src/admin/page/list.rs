@@ -131,8 +131,15 @@ impl List<'_> {
             let names: Vec<&str> = waiting.iter().map(|series| series.name.as_str()).collect();
             format!("Deliveries that waited in the last hour, most at {}.", names.join(", "))
         };
-        Chart { title: "Waiting", series: &waiting, say: count, whole: true, nothing: "Nothing waits", words }
-            .draw()
+        Chart {
+            title: "Deliveries waiting",
+            series: &waiting,
+            say: count,
+            whole: true,
+            nothing: "Nothing waits",
+            words,
+        }
+        .draw()
     }
 
     fn nothing_yet(&self) -> Markup {
@@ -165,8 +172,7 @@ impl List<'_> {
                 (choice("state", "State", "All states", &self.wanted.state, &states))
                 (choice("event", "Event", "All events", &self.wanted.event, &options(self.events)))
                 (choice("product", "Product", "All products", &self.wanted.product, &options(self.products)))
-                button { "Filter" }
-                @if self.wanted.is_any() { a.btn.plain href="/" { "Clear filters" } }
+                (parts::filter_end(self.wanted.is_any().then_some("/")))
             }
         }
     }
@@ -251,7 +257,7 @@ impl List<'_> {
                     p { (names(row.events.as_deref(), self.events, "events")) }
                     p.soft.small { (names(row.products.as_deref(), self.products, "products")) }
                 }
-                td role="cell" { (self.day(row, day.as_deref())) }
+                td role="cell" data-label="Last 24 hours" { (self.day(row, day.as_deref())) }
                 td.num role="cell" data-label="Waiting" {
                     @if row.waiting == 0 { span.soft { "none" } } @else {
                         (number(row.waiting))
@@ -325,14 +331,14 @@ fn flow(hour: &[Point]) -> Markup {
     let failed: u64 = hour.iter().map(|point| point.counts.failed).sum();
     let flow = [
         line("delivered", chart::GOOD, &|point| Some(point.counts.delivered as f64)),
-        line("failed", chart::BAD, &|point| Some(point.counts.failed as f64)),
+        line("failed attempts", chart::BAD, &|point| Some(point.counts.failed as f64)),
     ];
     let age =
         [line("half under", LOOKS[0], &|point| point.p50), line("99 % under", LOOKS[1], &|point| point.p99)];
     let last_age = hour.iter().rev().find_map(|point| Some((point.p50?, point.p99?)));
     html! {
         (Chart {
-            title: "Per minute", series: &flow, say: count, whole: true, nothing: "Nothing in the last hour",
+            title: "Deliveries per minute", series: &flow, say: count, whole: true, nothing: "Nothing in the last hour",
             words: format!("In the last hour {} delivered, {} failed.", number(delivered), parts::counted(failed, "attempt", "attempts")),
         }.draw())
         (Chart {

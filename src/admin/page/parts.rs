@@ -161,16 +161,19 @@ pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(count), if count == 1 { one } else { many })
 }
 
+/// With a capital at its beginning.
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// The name of an event or a product as people write it: `developer-apis` is `Developer APIs`.
 pub(super) fn title(name: &str) -> String {
     let word = |(position, part): (usize, &str)| match part {
         "crm" => "CRM".to_owned(),
         "api" => "API".to_owned(),
         "apis" => "APIs".to_owned(),
-        part if position == 0 => {
-            let mut chars = part.chars();
-            chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-        }
+        part if position == 0 => capital(part),
         part => part.to_owned(),
     };
     name.split(['-', '_']).enumerate().map(word).collect::<Vec<_>>().join(" ")
@@ -225,6 +228,16 @@ pub(super) fn which_endpoint(now: &str, endpoints: &[String]) -> Markup {
     }
 }
 
+/// What ends a row of filters: the button, and where there is something to clear, the way to that.
+pub(super) fn filter_end(clear: Option<&str>) -> Markup {
+    html! {
+        div.row {
+            button { "Filter" }
+            @if let Some(address) = clear { a.btn.plain href=(address) { "Clear filters" } }
+        }
+    }
+}
+
 /// An address with a query made of the pairs that have a value.
 pub(super) fn link(path: &str, pairs: &[(&str, &str)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
@@ -268,19 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_names_are_written_for_people() {
-        assert_eq!(number(1_204_000), "1,204,000");
-        assert_eq!(number(999), "999");
-        assert_eq!(title("developer-apis"), "Developer APIs");
-        assert_eq!(title("crm"), "CRM");
-        assert_eq!(title("sent"), "Sent");
-    }
-
-    #[test]
-    fn a_link_carries_what_was_chosen_and_nothing_else() {
-        assert_eq!(link("/", &[("q", "a b&c"), ("state", "")]), "/?q=a+b%26c");
-        assert_eq!(segment("a/b ü"), "a%2Fb%20%C3%BC");
-    #[test]
     fn an_attempt_that_took_less_than_ten_milliseconds_says_tenths() {
         for (us, said) in [
             (0, "under 0.1 ms"),
@@ -297,5 +297,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn numbers_and_names_are_written_for_people() {
+        assert_eq!(number(1_204_000), "1,204,000");
+        assert_eq!(number(999), "999");
+        assert_eq!(title("developer-apis"), "Developer APIs");
+        assert_eq!(title("crm"), "CRM");
+        assert_eq!(title("sent"), "Sent");
+    }
+
+    #[test]
+    fn a_link_carries_what_was_chosen_and_nothing_else() {
+        assert_eq!(link("/", &[("q", "a b&c"), ("state", "")]), "/?q=a+b%26c");
+        assert_eq!(segment("a/b ü"), "a%2Fb%20%C3%BC");
     }
 }

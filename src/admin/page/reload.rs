@@ -56,7 +56,7 @@ fn checked(done: &str) -> Markup {
         "applied" => (Tone::Good, "Checked: what had changed is in force."),
         "unchanged" => (Tone::Rest, "Checked: nothing had changed."),
         "partial" => (Tone::Hold, "Checked: part of it is in force, the rest was rejected. See below."),
-        "rejected" => (Tone::Bad, "Checked: it was rejected, and what ran before runs on. See below."),
+        "rejected" => (Tone::Bad, "Checked: it was rejected. See below."),
         _ => return html! {},
     };
     html! { div class=(tone.note()) role="status" { p.grow { (text) } } }
@@ -70,7 +70,7 @@ fn problems(errors: &[ConfigIssue]) -> Markup {
                     h2 #problems-title { (badge(Icon::Bang, Tone::Bad, &parts::counted(errors.len() as u64, "problem in the files", "problems in the files"))) }
                     button.slim type="button" data-copy="#problems-text" hidden { "Copy as text" }
                 }
-                p.soft { "What was accepted before runs on, so nothing is lost while you correct this." }
+                p.soft { "What was accepted before keeps running, so nothing is lost while you correct this." }
             }
             ol.log {
                 @for error in errors {
@@ -96,7 +96,7 @@ fn running(status: &Status) -> Markup {
                 dl.facts {
                     dt { "Configuration" } dd.num { (status.generation) }
                     dt { "File" } dd.mono { (status.config.path) }
-                    @if let Some(at) = status.config.last_reload_ms { dt { "All found good" } dd { (parts::at(at)) } }
+                    @if let Some(at) = status.config.last_reload_ms { dt { "Last fully accepted" } dd { (parts::at(at)) } }
                     dt { "Watching" } dd { "The daemon's file, the endpoints folder and every secret file. A saved file applies by itself within a second or two." }
                     dt { "Undelivered" } dd.num { (bytes(status.spool.bytes)) " of " (bytes(status.spool.max_bytes)) " in " span.mono { (status.spool.path) } }
                 }
@@ -115,9 +115,20 @@ fn change(entry: &Change) -> Markup {
                 @for line in &entry.changes { p.break { (line) } }
                 @for line in &entry.errors { p.break.tone-bad { (line) } }
                 @if entry.changes.is_empty() && entry.errors.is_empty() { p.soft { "Nothing had changed" } }
-                p.soft.small { "Configuration " (entry.generation) }
+                p.soft.small { (in_force(entry)) }
             }
         }
+    }
+}
+
+/// Which configuration counts since a change, and how the change stands to it.
+fn in_force(entry: &Change) -> String {
+    let number = entry.generation;
+    match entry.result {
+        "applied" => format!("Configuration {number} came into force"),
+        "partial" => format!("Configuration {number} came into force, without what was rejected"),
+        "rejected" => format!("Configuration {number} is in force, without this"),
+        _ => format!("Configuration {number} stayed in force"),
     }
 }
 

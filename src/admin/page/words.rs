@@ -49,11 +49,11 @@ pub(super) fn state(word: &str) -> State {
             icon: Icon::Bars,
             tone: Tone::Rest,
             events: "Deliveries are collected and held on disk.",
-            way_out: "Resume sends the held ones first, in their order.",
+            way_out: "Resume now sends the held ones first, in their order.",
         },
         "open" => State {
             events: "It failed too often in a row. Deliveries are held on disk, none is dropped, and one is tried now and then.",
-            way_out: "Fix the receiver; it resumes by itself after three successes. Resume tries at once.",
+            way_out: "Fix the receiver; it resumes by itself after three successes. Resume now tries at once.",
             ..HELD
         },
         "waiting" => State {
@@ -87,8 +87,8 @@ pub(super) fn state(word: &str) -> State {
             word: "Removed",
             icon: Icon::Bin,
             tone: Tone::Bad,
-            events: "Its file is gone. Deliveries are held for the time of grace, then they are dead letters.",
-            way_out: "Put the file back and nothing has happened.",
+            events: "Its file is gone. Deliveries are held for the grace period, then they are dead letters.",
+            way_out: "Put the file back and it goes on as before.",
         },
         _ => State { word: "Unknown", icon: Icon::Clock, tone: Tone::Rest, events: "", way_out: "" },
     }
@@ -115,6 +115,19 @@ pub(super) fn dead_reason(word: &str) -> &str {
         "expired" => "Older than its time limit",
         "overflow" => "The backlog was full",
         "endpoint_removed" => "The endpoint was removed",
+        other => other,
+    }
+}
+
+/// The same where there is little room.
+pub(super) fn dead_reason_short(word: &str) -> &str {
+    match word {
+        "gone" => "Gone (410)",
+        "rejected" => "Rejected",
+        "exhausted" => "Attempts failed",
+        "expired" => "Expired",
+        "overflow" => "Backlog full",
+        "endpoint_removed" => "Removed",
         other => other,
     }
 }
@@ -164,6 +177,7 @@ mod tests {
     fn every_reason_of_a_dead_letter_has_words() {
         for word in DELIVERY_RESULTS.iter().filter(|word| **word != "delivered") {
             assert_ne!(dead_reason(word), *word);
+            assert_ne!(dead_reason_short(word), *word);
         }
     }
 }

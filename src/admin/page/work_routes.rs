@@ -190,7 +190,13 @@ pub(super) async fn act(State(page): State<Page>, caller: Caller, body: Bytes) -
     let Some(backend) = page.admin.deliveries() else {
         return missing(&page.status(&caller).await, &caller, Tab::DeadLetters);
     };
-    let asked = Asked::read(&body);
+    let mut asked = Asked::read(&body);
+    if asked.action == "delete-selected" && !asked.ids.is_empty() {
+        asked.ids.truncate(ROWS);
+        asked.wanted.picked = asked.ids;
+        asked.wanted.ask = asked.action;
+        return draw(&page, &caller, &backend, &asked.wanted, None).await;
+    }
     let filter = narrowed(&caller, asked.wanted.filter());
     let done = match asked.action.as_str() {
         "replay" => {
@@ -203,7 +209,9 @@ pub(super) async fn act(State(page): State<Page>, caller: Caller, body: Bytes) -
             Err(reason) => Err(DeliveryError::Invalid(reason)),
         },
         "selected" => each(&backend, &caller, &asked.ids, true).await.map(|()| "queued"),
-        "delete-selected" => each(&backend, &caller, &asked.ids, false).await.map(|()| "deleted"),
+        "delete-selected" | "delete-picked" => {
+            each(&backend, &caller, &asked.ids, false).await.map(|()| "deleted")
+        }
         _ => Err(DeliveryError::Invalid("Choose what to do with them".to_owned())),
     };
     match done {

@@ -36,7 +36,7 @@
   const everyRow = (root) => {
     const all = $("input[data-all]", root);
     if (!all) return;
-    all.hidden = false;
+    all.closest("label").hidden = false;
     all.addEventListener("change", () => { for (const box of $$("input[name=id]")) box.checked = all.checked; });
   };
 

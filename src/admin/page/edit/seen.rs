@@ -41,7 +41,7 @@ impl Edit<'_> {
         let Some(seen) = self.seen else { return html! {} };
         let (matched, all) = seen.matched(&self.form.events, &self.form.products);
         if all == 0 {
-            return html! { p.small.matches { "No event has come in yet that this could be held against." } };
+            return html! { p.small.matches { "No event has come in yet to compare with." } };
         }
         let known_ms = self.now_ms.saturating_sub(seen.since_ms);
         html! {

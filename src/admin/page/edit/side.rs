@@ -15,7 +15,7 @@ impl Edit<'_> {
                 div.stack {
                     h2 #state-title { (badge(state.icon, state.tone, state.word)) }
                     @if let Some(since) = status.since_ms { p.small.soft { "since " (parts::at(since)) ", " (parts::ago(since, self.now_ms)) } }
-                    @if let Some(note) = status.note.as_ref().filter(|_| matches!(&*status.state, "open" | "waiting")) { p { (capital(note)) "." } }
+                    @if let Some(note) = status.note.as_ref().filter(|_| matches!(&*status.state, "open" | "waiting")) { p { (parts::capital(note)) "." } }
                     p.small { (state.events) }
                     @if let Some(error) = status.last_error.as_deref().filter(|_| status.state != "active" || status.parked > 0) { p.small.break { strong { "Last failure: " } (error) } }
                     p.small.soft { (state.way_out) }
@@ -70,9 +70,9 @@ impl Edit<'_> {
                     h2 #gone-title { span.mono { (detail.file) } " is gone" }
                     p {
                         (parts::counted(waiting, "delivery is", "deliveries are"))
-                        " held for the time of grace (" span.mono { "removed_grace" } " under " span.mono { "[reload]" } "), then dead letters."
+                        " held for the grace period (" span.mono { "removed_grace" } " under " span.mono { "[reload]" } "), then dead-lettered."
                     }
-                    p { "Put the file back and it goes on as if nothing had happened. Under the same name and account, a new endpoint takes over what waits." }
+                    p { "Put the file back and it goes on as before. Under the same name and account, a new endpoint takes over what waits." }
                     div.row { a.btn href="/new" { "New endpoint" } a.btn.plain href="/" { "Endpoints" } }
                 }
             }
@@ -127,9 +127,4 @@ pub(super) fn hints() -> Markup {
             }
         }
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
