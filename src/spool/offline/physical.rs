@@ -7,9 +7,11 @@ use crate::spool::journal;
 use crate::spool::store::end::{self, End};
 use crate::spool::store::log::{self, Seen};
 use crate::spool::store::{FOLDED, META, Store};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 /// How new a row is: what the log has is newer than what the database has.
@@ -90,20 +92,17 @@ fn database(
     for (number, space) in &spaces {
         for Table { path, sum, offset } in tree::tables(&keyspaces.join(number.to_string()), damage)? {
             let file = fs::read(&path)?;
-            let wrong = table::look(&file, sum, |version| {
+            let found = table::look(&file, sum, |version| {
                 let sequence = version.sequence.saturating_add(offset);
                 let top = newest.entry(*number).or_default();
                 *top = (*top).max(sequence);
                 see(*space, version.key, version.row, &mut folded);
                 each(Row { space: *space, key: version.key, age: (false, sequence, 0), row: version.row });
             });
-            for at in wrong {
-                let what = "a block is not whole";
-                damage.push(Damage::new(name(&path), Some(at), what, "the rows in it"));
-            }
+            damage.extend(wrong(&path, found));
         }
     }
-    journals(
+    let last = journals(
         store,
         end,
         &mut |batch| {
@@ -117,17 +116,21 @@ fn database(
                 if newest.get(&item.0).is_some_and(|newest| item.1 <= *newest) {
                     continue;
                 }
-                see(space, item.2, item.3, &mut folded);
                 each(Row { space, key: item.2, age: (false, item.1, 0), row: item.3 });
             }
         },
         damage,
     )?;
-    if folded.unwrap_or_default() < end.folded {
-        let what = format!("{} batches at its end are missing", end.folded - folded.unwrap_or_default());
-        damage.push(Damage::new("store", None, &what, "the rows in them"));
-    }
+    damage.extend(cut_off(folded, last, end));
     Ok(())
+}
+
+/// The blocks of a table that are not whole.
+fn wrong(table: &Path, blocks: Vec<u64>) -> impl Iterator<Item = Damage> {
+    let name = name(table);
+    blocks
+        .into_iter()
+        .map(move |at| Damage::new(name.clone(), Some(at), "a block is not whole", "the rows in it"))
 }
 
 fn see(space: usize, key: &[u8], row: Option<&[u8]>, folded: &mut Option<u64>) {
@@ -167,13 +170,13 @@ fn spaces(keyspaces: &Path, damage: &mut Vec<Damage>) -> io::Result<Vec<(u64, us
 /// A change: keyspace, sequence, key, row.
 type Item<'a> = (u64, u64, &'a [u8], Option<&'a [u8]>);
 
-/// Shows the batches of a database's journals in their order. Each has a number in its row `meta/fold`.
+/// Shows the batches of a database's journals in their order. Each has a number in its row `meta/fold`; the last one.
 fn journals(
     store: &Path,
     end: End,
     each: &mut dyn FnMut(&[Item<'_>]),
     damage: &mut Vec<Damage>,
-) -> io::Result<()> {
+) -> io::Result<Option<u64>> {
     let mut paths: Vec<(u64, PathBuf)> = Vec::new();
     for file in fs::read_dir(store)? {
         let path = file?.path();
@@ -183,9 +186,11 @@ fn journals(
     }
     paths.sort();
     let mut last = None;
+    // Whether every batch from the first one on should be here.
+    let mut from_the_first = paths.first().is_some_and(|(number, _)| *number == 0);
     for (_, path) in paths {
         let mut wrong = None;
-        journal::look(&fs::read(&path)?, |at, batch| {
+        journal::look(&used(&path)?, |at, batch| {
             let Ok(batch) = batch else {
                 wrong.get_or_insert(at);
                 return;
@@ -194,7 +199,14 @@ fn journals(
                 batch.items.iter().map(|item| (item.keyspace, batch.sequence, item.key, item.row)).collect();
             let step = batch.items.iter().find(|item| item.key == FOLDED).and_then(|item| number(item.row?));
             // What is not known to have been synced lies in the log still.
-            let gap = step.zip(last).is_some_and(|(step, last)| step > last + 1 && last < end.folded);
+            let gap = step.is_some_and(|step| match last {
+                Some(last) => step > last + 1 && last < end.folded,
+                // Those before it are in tables, but for the one that should be here.
+                None => {
+                    wrong.is_some() && step > 1 && end.folded >= if from_the_first { 1 } else { step - 1 }
+                }
+            });
+            from_the_first = false;
             // A batch of an earlier version has no number.
             if gap || (step.is_none() && wrong.is_some()) {
                 let what = "batches of the journal are not whole or not there";
@@ -206,7 +218,37 @@ fn journals(
             each(&items);
         });
     }
-    Ok(())
+    Ok(last)
+}
+
+/// A file without the hole at its end: nothing was ever written there. Most of a journal's 64 MiB is one.
+fn used(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let mut end = 0;
+    loop {
+        match seek(&file, SeekFrom::Data(end)).and_then(|data| seek(&file, SeekFrom::Hole(data))) {
+            Ok(hole) => end = hole,
+            Err(Errno::NXIO) => break,
+            // A file system that does not know: all of it.
+            Err(_) => {
+                end = u64::MAX;
+                break;
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(end).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What is missing behind the last batch that is there. Journals go in their order, so where one has a batch, those
+/// after it are in journals too, whatever the tables have.
+fn cut_off(tables: Option<u64>, journals: Option<u64>, end: End) -> Option<Damage> {
+    let reached = journals.or(tables).unwrap_or_default();
+    let missing = end.folded.checked_sub(reached).filter(|missing| *missing > 0)?;
+    let what = format!("{missing} batches at its end are missing");
+    Some(Damage::new("store", None, &what, "the rows in them"))
 }
 
 /// Whether anything of a database is damaged; reads all of it.
@@ -230,24 +272,14 @@ pub(in crate::spool) fn first_look(store: &Path, log: &Path) -> io::Result<Vec<D
     for (number, space) in &spaces {
         for Table { path, sum, .. } in tree::tables(&keyspaces.join(number.to_string()), &mut damage)? {
             if *space == META {
-                table::look(&fs::read(&path)?, sum, |version| {
+                let found = table::look(&fs::read(&path)?, sum, |version| {
                     see(*space, version.key, version.row, &mut folded);
                 });
+                damage.extend(wrong(&path, found));
             }
         }
     }
-    journals(
-        store,
-        end,
-        &mut |batch| {
-            for (_, _, key, row) in batch.iter().filter(|item| item.2 == FOLDED) {
-                see(META, key, *row, &mut folded);
-            }
-        },
-        &mut damage,
-    )?;
-    if folded.unwrap_or_default() < end.folded {
-        damage.push(Damage::new("store", None, "batches at its end are missing", "the rows in them"));
-    }
+    let last = journals(store, end, &mut |_| {}, &mut damage)?;
+    damage.extend(cut_off(folded, last, end));
     Ok(damage)
 }

@@ -9,16 +9,18 @@ use super::image::{
 };
 use super::physical::{self, Row};
 use super::{Content, Damage, merge};
-use crate::ids::Seq;
+use crate::ids::{EndpointUid, Identity, Seq};
+use crate::spool::EndpointState;
 use crate::spool::codec::split_seq_key;
-use crate::spool::record::{DeadRow, DedupRow, DeliveryRow, RefsRow};
+use crate::spool::record::{DeadRow, DedupRow, DeliveryRow, RefsRow, encode_endpoint, endpoint_key};
 use crate::spool::store::end::{self, End};
 use crate::spool::store::{Base, FOLDED, RECOUNT, log};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const BEGUN: &str = "repairing-store";
 const COMPLETE: &str = "repaired-store";
@@ -100,6 +102,11 @@ pub(in crate::spool) fn rebuild(path: &Path, aside: &[PathBuf], now_ms: u64) -> 
             rows.set(REFS, &seq.0.to_be_bytes(), &refs.encode());
         }
     }
+    for uid in nameless(&image) {
+        let name = Arc::from(format!("endpoint {}", uid.0));
+        let row = encode_endpoint(Some(&Identity { name, account: None }), EndpointState::default());
+        rows.set(ENDPOINTS, &endpoint_key(uid), &row);
+    }
     let mut repaired = Repaired { mended: true, ..Repaired::default() };
     for folder in aside {
         let merged = merge::merge(&image, folder, &mut rows)?;
@@ -124,6 +131,17 @@ pub(in crate::spool) fn rebuild(path: &Path, aside: &[PathBuf], now_ms: u64) -> 
     }
     repaired.aside = finish(path, now_ms)?.iter().map(|path| physical::name(path)).collect();
     Ok(repaired)
+}
+
+/// Whose deliveries and letters are there and their names are not. They get names that no file can have: what waits for
+/// them ends as dead letters, as for an endpoint whose file is gone, and their numbers are given to nobody else.
+fn nameless(image: &Image) -> BTreeSet<EndpointUid> {
+    let waiting = image.waiting().map(|(uid, ..)| uid);
+    let all = waiting.chain(image.dead().map(|(uid, ..)| uid));
+    let named = |uid: &EndpointUid| {
+        image.get(ENDPOINTS, &endpoint_key(*uid)).is_some_and(|known| known != Known::Broken)
+    };
+    all.filter(|uid| !named(uid)).collect()
 }
 
 /// Puts a database that a repair has completed in the place of the old one. Where that one lies now.

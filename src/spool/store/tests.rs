@@ -201,6 +201,50 @@ fn a_damaged_commit_is_left_out_and_counted_and_those_after_it_count() {
     assert_eq!(rig.store().lost, 1);
 }
 
+/// A closed store with the number of its last batch in a table, and what the batches hold in the journal alone.
+fn numbers_in_a_table() -> Rig {
+    let mut rig = Rig::new();
+    for key in 0..60 {
+        rig.set(key, &[7; 4000]);
+    }
+    rig.store().settle_down().unwrap();
+    rig.store().base.spaces[META].rotate_memtable_and_wait().unwrap();
+    rig.store().end().unwrap();
+    rig.store = None;
+    assert!(!looks_damaged(&rig));
+    rig
+}
+
+fn looks_damaged(rig: &Rig) -> bool {
+    let path = rig.folder.path();
+    !crate::spool::offline::first_look(&path.join("store"), &path.join("log")).unwrap().is_empty()
+}
+
+#[test]
+fn batches_that_are_missing_at_either_end_of_a_journal_are_noticed() {
+    let ends: [fn(&mut Vec<u8>); 2] =
+        [|bytes| bytes[100..612].fill(0), |bytes| bytes.truncate(bytes.len() / 2)];
+    for damage in ends {
+        let rig = numbers_in_a_table();
+        let journal = rig.folder.path().join("store/0.jnl");
+        let mut bytes = std::fs::read(&journal).unwrap();
+        bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+        damage(&mut bytes);
+        std::fs::write(&journal, bytes).unwrap();
+        assert!(looks_damaged(&rig));
+    }
+}
+
+#[test]
+fn a_wrong_byte_in_the_table_of_the_numbers_is_noticed() {
+    let rig = numbers_in_a_table();
+    let table = rig.folder.path().join("store/keyspaces").join((META + 1).to_string()).join("tables/0");
+    let mut bytes = std::fs::read(&table).unwrap();
+    bytes[72] ^= 8;
+    std::fs::write(&table, bytes).unwrap();
+    assert!(looks_damaged(&rig));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -156,3 +156,23 @@ async fn an_interrupted_repair_is_finished_by_the_next_start() {
     assert_eq!(messages(&rig.all_of(A).await), ["m0", "m1", "m2"]);
     assert_eq!(rig.counts(A).0, 3);
 }
+
+#[tokio::test]
+async fn deliveries_whose_endpoints_name_is_lost_are_kept_under_a_name_that_no_file_can_have() {
+    let rig = Rig::new();
+    rig.append(vec![event("m1", &[A])]).await;
+    let store = rig.spool.store().unwrap();
+    let mut batch = Batch::default();
+    batch.remove(store.endpoints, &A.0.to_be_bytes());
+    store.write(&mut batch).unwrap();
+    drop(store);
+    rig.spool.close().await.unwrap();
+    let found = crate::spool::offline::check(&rig.config.path).unwrap().damage;
+    assert!(found.iter().any(|damage| damage.file == "endpoints"), "{found:?}");
+    crate::spool::offline::repair(&rig.config.path, 1_000_000).unwrap();
+    let after = crate::spool::offline::check(&rig.config.path).unwrap();
+    assert!(after.damage.is_empty() && after.content.waiting == 1, "{after:?}");
+    let (spool, _heard) = open(&rig.config, rig.dedup, &rig.clock);
+    let name = spool.identity(A).map(|identity| identity.name.to_string());
+    assert_eq!(name, Some(format!("endpoint {}", A.0)));
+}
