@@ -122,7 +122,9 @@ impl EndpointState {
             return;
         }
         let probing = !self.breaker.is_closed();
-        let room = self.window.room(self.slots_held()).slots;
+        let slots = self.slots_held();
+        // Half a window at a time: a read of a few costs as much as one of many.
+        let room = Some(self.window.room(slots).slots).filter(|room| room * 2 >= slots).unwrap_or_default();
         // While it may not send, one delivery is enough to probe with.
         let wanted = if probing && !self.window.is_empty() { 0 } else { room };
         if let Some(count) = NonZeroUsize::new(wanted).filter(|_| {

@@ -105,7 +105,6 @@ impl Writer {
         }
     }
 
-
     /// Keys past the window are forgotten, and the oldest of what is too many; those are counted.
     fn expire_dedup(&mut self) -> bool {
         let Some(store) = self.store.clone() else { return false };
