@@ -240,7 +240,8 @@ impl EmbeddedSpool {
         })
     }
 
-    /// Has dead letters, deliveries or history changed by a person's wish; answered when that is durable.
+    /// Has dead letters, deliveries or history changed by a person's wish; answered when that is durable, a replay when
+    /// it is written: it is synced within 100 ms.
     pub(crate) fn amend(&self, amendment: Amendment) -> BoxFuture<'static, Result<Amended, SpoolError>> {
         let (reply, answer) = oneshot::channel();
         self.tell(Command::Amend { amendment, reply });

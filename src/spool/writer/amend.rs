@@ -49,7 +49,9 @@ impl Writer {
             let _ = reply.send(Err(SpoolError::Store(refusal.to_string())));
             return;
         }
-        self.cycle.durable = true;
+        // A replay is synced with the next commit that is, as a settlement: a power cut before that leaves the letter a
+        // letter, and live events do not wait for syncs of its own.
+        self.cycle.durable |= !matches!(amendment, Amendment::Replay(_));
         let amended = match amendment {
             Amendment::Replay(letters) => Amended::Replayed(self.replay_all(letters)),
             Amendment::Delete(letters) => {
