@@ -10,7 +10,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub use dead::{LetterPage, Outcome};
+pub use dead::{LetterCount, LetterPage, Outcome};
 pub use look::{DeliveryFile, EventFile};
 pub use query::{BadCursor, Cursor, Filter, Page, Row};
 
@@ -43,6 +43,9 @@ pub trait History: Send + Sync + 'static {
 
     /// Dead letters that died before `before`, oldest dead first, from `from` on, about 4 MiB of them at most.
     fn dead_since(&self, filter: Filter, from: u64, before: u64, limit: NonZeroUsize) -> Answer<LetterPage>;
+
+    /// How many [`Self::dead_since`] would hand out of the next `scan`, and bytes of their bodies.
+    fn count_dead(&self, filter: Filter, from: u64, before: u64, scan: NonZeroUsize) -> Answer<LetterCount>;
 
     /// The place of the dead letter that dies next.
     fn next_dead(&self) -> Answer<u64>;
@@ -106,6 +109,10 @@ impl History for EmbeddedHistory {
         self.spool.look(move |store| dead::up(store, &filter, from, before, limit.get()))
     }
 
+    fn count_dead(&self, filter: Filter, from: u64, before: u64, scan: NonZeroUsize) -> Answer<LetterCount> {
+        self.spool.look(move |store| dead::tally(store, &filter, from, before, scan.get()))
+    }
+
     fn next_dead(&self) -> Answer<u64> {
         self.spool.look(crate::spool::past::after_last_letter)
     }
@@ -136,9 +143,8 @@ fn letter_matches(filter: &Filter, letter: &DeadLetter) -> bool {
     let about = letter.event.as_ref().is_none_or(|event| {
         filter.about(&event.event, &event.product, &event.message_id, event.account.as_deref(), event.id)
     });
-    let blind = filter.id.is_some() || filter.message_id.is_some() || filter.account.is_some();
     about
-        && (letter.event.is_some() || !(blind || filter.event.is_some() || filter.product.is_some()))
+        && (letter.event.is_some() || !filter.asks_events())
         && filter.dead.is_none_or(|reason| reason == letter.reason)
         && filter.code(letter.status)
         && filter.at(letter.died_ms)

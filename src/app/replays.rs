@@ -29,6 +29,8 @@ const LIVE_OF_ACCOUNT: usize = 2;
 const REMEMBERED: usize = 100;
 /// Letters read at once.
 const BATCH: NonZeroUsize = NonZeroUsize::new(50).unwrap();
+/// Letters counted at once.
+const COUNTED: NonZeroUsize = NonZeroUsize::new(200).unwrap();
 /// How fast, where nothing is said.
 const RATE: &str = "50/s";
 /// How long a dry run may take before it is answered with what it has counted.
@@ -205,15 +207,13 @@ impl Worker {
         let clock = &*self.backend.clock;
         while let Some(place) = from.filter(|_| !self.cancel.is_cancelled()) {
             let begun = clock.now();
-            let read = self.backend.history.dead_since(self.run.filter.clone(), place, self.before, BATCH);
-            let page = read.await.map_err(failing)?;
-            let bytes: u64 = page.letters.iter().map(|letter| u64::from(letter.length)).sum();
-            let count = u64::try_from(page.letters.len()).unwrap_or(u64::MAX);
+            let read = self.backend.history.count_dead(self.run.filter.clone(), place, self.before, COUNTED);
+            let counted = read.await.map_err(failing)?;
             self.replays.note(&self.id, |job| {
-                job.matched += count;
-                job.bytes += bytes;
+                job.matched += counted.letters;
+                job.bytes += counted.bytes;
             });
-            from = page.next;
+            from = counted.next;
             // Most of the time is everybody else's, unless a person waits for the numbers.
             let share = if self.dry_run { 1 } else { 3 };
             tokio::time::sleep(clock.now().saturating_duration_since(begun) * share).await;

@@ -18,6 +18,17 @@ pub struct LetterPage {
     pub next: Option<u64>,
 }
 
+/// How many dead letters part of them has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LetterCount {
+    /// So many.
+    pub letters: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// Where to go on; none: that was all.
+    pub next: Option<u64>,
+}
+
 /// What became of a dead letter that was to be replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -38,7 +49,7 @@ pub(super) fn down(
     limit: usize,
 ) -> Result<LetterPage, SpoolError> {
     let walk = Letters::Down(cursor.unwrap_or(u64::MAX));
-    let (letters, next) = letters(store, filter, walk, (limit, BYTES, SCAN))?;
+    let (letters, next) = letters(store, filter, walk, (limit, BYTES, SCAN), true)?;
     Ok(LetterPage { letters, next })
 }
 
@@ -49,8 +60,21 @@ pub(super) fn up(
     before: u64,
     limit: usize,
 ) -> Result<LetterPage, SpoolError> {
-    let (letters, next) = letters(store, filter, Letters::Up(from, before), (limit, BYTES, SCAN))?;
+    let (letters, next) = letters(store, filter, Letters::Up(from, before), (limit, BYTES, SCAN), true)?;
     Ok(LetterPage { letters, next })
+}
+
+pub(super) fn tally(
+    store: &Store,
+    filter: &Filter,
+    from: u64,
+    before: u64,
+    scan: usize,
+) -> Result<LetterCount, SpoolError> {
+    let bounds = (usize::MAX, u64::MAX, scan);
+    let (found, next) = letters(store, filter, Letters::Up(from, before), bounds, filter.asks_events())?;
+    let bytes = found.iter().map(|letter| u64::from(letter.length)).sum();
+    Ok(LetterCount { letters: u64::try_from(found.len()).unwrap_or(u64::MAX), bytes, next })
 }
 
 pub(super) fn replay(spool: &Arc<EmbeddedSpool>, letters: Vec<(EndpointUid, Seq)>) -> Answer<Vec<Outcome>> {

@@ -74,6 +74,15 @@ impl Filter {
             && (self.account.is_none() || self.account.as_deref() == account)
     }
 
+    /// Whether it asks for anything that only the event says.
+    pub(super) const fn asks_events(&self) -> bool {
+        self.id.is_some()
+            || self.event.is_some()
+            || self.product.is_some()
+            || self.message_id.is_some()
+            || self.account.is_some()
+    }
+
     pub(super) fn code(&self, status: Option<u16>) -> bool {
         self.status.as_ref().is_none_or(|codes| status.is_some_and(|status| codes.contains(&status)))
     }
@@ -356,6 +365,14 @@ pub(super) fn letters(
     filter: &Filter,
     walk: Letters,
     bounds: (usize, u64, usize),
+    events: bool,
 ) -> Result<(Vec<crate::spool::DeadLetter>, Option<u64>), SpoolError> {
-    dead_letters(store, walk, bounds, |uid| filter.of(uid), |letter| super::letter_matches(filter, letter))
+    dead_letters(
+        store,
+        walk,
+        bounds,
+        events,
+        |uid| filter.of(uid),
+        |letter| super::letter_matches(filter, letter),
+    )
 }

@@ -249,11 +249,12 @@ pub(crate) enum Letters {
 }
 
 /// Dead letters for which `wanted` holds, at most `limit` of them or so many `bytes` of bodies, out of at most `scan`
-/// looked at. `of` is asked first, of the endpoint alone.
+/// looked at. `of` is asked first, of the endpoint alone. Without `events` they come without, which is several times faster.
 pub(crate) fn dead_letters(
     store: &Store,
     walk: Letters,
     (limit, bytes, scan): (usize, u64, usize),
+    events: bool,
     of: impl Fn(EndpointUid) -> bool,
     wanted: impl Fn(&DeadLetter) -> bool,
 ) -> Page<DeadLetter, LetterPlace> {
@@ -272,7 +273,7 @@ pub(crate) fn dead_letters(
         let Some((order, (uid, seq))) = split_seq_key(&key).zip(split_delivery_key(&row)) else { continue };
         seen += 1;
         if of(uid)
-            && let Some(letter) = dead_letter(store, uid, seq)?
+            && let Some(letter) = letter(store, uid, seq, events)?
             && wanted(&letter)
         {
             size += u64::from(letter.length);
@@ -300,9 +301,19 @@ pub(crate) fn dead_letter(
     endpoint: EndpointUid,
     seq: Seq,
 ) -> Result<Option<DeadLetter>, SpoolError> {
+    letter(store, endpoint, seq, true)
+}
+
+/// The same, with its event or without.
+fn letter(
+    store: &Store,
+    endpoint: EndpointUid,
+    seq: Seq,
+    events: bool,
+) -> Result<Option<DeadLetter>, SpoolError> {
     let row = store.get(&store.dead, delivery_key(endpoint, seq)).map_err(|error| failed(&error))?;
     let Some(dead) = row.and_then(|row| DeadRow::decode(&row)) else { return Ok(None) };
-    let event = event(store, seq)?;
+    let event = if events { event(store, seq)? } else { None };
     let DeadRow { reason, order, died_ms, attempts, status, length, note, .. } = dead;
     Ok(Some(DeadLetter { endpoint, seq, order, reason, died_ms, attempts, status, note, length, event }))
 }
