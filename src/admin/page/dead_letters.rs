@@ -85,7 +85,7 @@ impl DeadLetters<'_> {
         html! {
             div.head {
                 h1 { "Dead letters" }
-                p.soft { "Deliveries that are not tried again by themselves. They are kept until their retention ends." }
+                p.soft { "Deliveries that are no longer retried. They are kept until their retention ends." }
             }
             (super::list::done(&self.wanted.done))
             @if let Some(text) = self.failed { (parts::note(Tone::Bad, true, &html! { p.grow { (text) } })) }
@@ -130,7 +130,7 @@ impl DeadLetters<'_> {
         let filtered = self.wanted.filter() != DeliveryFilter::default();
         match self.total {
             _ if filtered => "all dead letters that match".to_owned(),
-            1 => "the one dead letter".to_owned(),
+            1 => "this dead letter".to_owned(),
             total => format!("all {}", parts::counted(total, "dead letter", "dead letters")),
         }
     }
@@ -156,7 +156,7 @@ impl DeadLetters<'_> {
             false,
             &html! {
                 h2 #ask tabindex="-1" { "Replay " (self.how_many()) "?" }
-                p.grow { (place) " Attempts and age start anew; receivers see the same webhook-id. Oldest first." }
+                p.grow { (place) " Attempts and age start anew; receivers see the same webhook-id." @if !self.is_one() { " Oldest first." } }
                 form.row method="post" action="/dead-letters" {
                     (self.wanted.fields())
                     label for="rate" { "Rate" }

@@ -184,8 +184,8 @@ impl Deliveries<'_> {
                 td.half role="cell" { (badge(icon, tone, word)) }
                 td role="cell" { a href={"/endpoints/" (segment(&row.endpoint))} { (row.endpoint) } }
                 td role="cell" { (title(&row.event)) " " span.soft { (title(&row.product)) } p.url { (row.message_id) } }
-                td.num.half role="cell" data-label="Attempts" { (row.attempts) }
-                td.half role="cell" data-label="Last answer" { (answer(row)) }
+                td.num role="cell" data-label="Attempts" { (row.attempts) }
+                td role="cell" data-label="Last answer" { (answer(row)) }
                 td role="cell" {
                     a.small href={(address) "#" (row.id)} aria-expanded=(if is_open { "true" } else { "false" }) aria-label={(if is_open { "Close " } else { "Open " }) (row.id)} {
                         @if is_open { "Close" } @else { "Open" }

@@ -176,7 +176,7 @@ impl Edit<'_> {
         }
         html! {
             div.section {
-                (self.text("url", "Endpoint URL", &self.form.url, Some("Each event is posted here, for example https://example.com/webhooks"), true))
+                (self.text("url", "Endpoint URL", &self.form.url, Some("Each event is posted here, such as https://example.com/webhooks"), true))
                 @if is_open(&self.form.url) {
                     p.small.tone-hold { "Use https. Over http anyone on the way can read the password" }
                 }

@@ -69,7 +69,7 @@ pub(super) fn page(frame: &Frame<'_>, body: &Markup) -> Markup {
                 footer.foot {
                     div.wide {
                         span { "Postrider " (frame.status.version) }
-                        span { "Running for " (parts::span(frame.status.uptime_seconds * 1000)) }
+                        span { "Running for " (parts::lasting(0, frame.status.uptime_seconds * 1000)) }
                         @if frame.operator {
                             span.break { (frame.status.config.path) }
                             a href="/metrics" { "Metrics" }

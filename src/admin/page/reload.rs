@@ -93,7 +93,7 @@ fn running(status: &Status) -> Markup {
         section.card.pad aria-labelledby="running-title" {
             div.stack {
                 h2 #running-title { "Running" }
-                dl.facts {
+                dl.facts.long {
                     dt { "Configuration" } dd.num { (status.generation) }
                     dt { "File" } dd.mono { (status.config.path) }
                     @if let Some(at) = status.config.last_reload_ms { dt { "Last fully accepted" } dd { (parts::at(at)) } }
