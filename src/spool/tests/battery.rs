@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicUsize;
 
 /// What `tests/run` does, as far as there is time; `POSTRIDER_COUNT` for that many, whatever time they take.
 const COUNT: usize = 2000;
-const SHORT: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_secs(180);
 const BLOCK: usize = 512;
 /// How many damages have cost rows.
 static LOSSES: AtomicUsize = AtomicUsize::new(0);
