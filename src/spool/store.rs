@@ -1,6 +1,6 @@
 //! The rows of the spool: a log, the latest changes in memory, and a database below them.
 //!
-//! A commit is one record in the log and a change in memory. When a segment of the log is full, what memory holds
+//! A commit is one record in the log and a change in memory. When a segment or its share of memory is full, what that holds
 //! then is brought into the database beside the writer, and the segment is let go. Most deliveries have come and
 //! gone by then: neither they nor their bodies ever reach the database. A start reads the log back.
 //!

@@ -6,8 +6,10 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What the daemon may hold in memory, whatever waits.
+/// What the daemon may hold in memory, whatever waits: in the development build,
 const PEAK_MIB: u64 = 512;
+/// and in the long form, 200 MB.
+const LONG_PEAK_MIB: u64 = 190;
 
 #[tokio::test]
 async fn a_backlog_is_kept_on_disk_through_a_kill_and_drains_in_order() {
@@ -57,6 +59,6 @@ async fn a_backlog_is_kept_on_disk_through_a_kill_and_drains_in_order() {
         }),
     );
     report.verdict(16).unwrap_or_else(|broken| panic!("{broken}"));
-    assert!(peak_mib < PEAK_MIB, "{peak_mib} MiB");
+    assert!(peak_mib < if scale.long { LONG_PEAK_MIB } else { PEAK_MIB }, "{peak_mib} MiB");
     assert!(started < Duration::from_secs(5), "the start took {started:?}");
 }
