@@ -1,9 +1,11 @@
 use crate::settings::Settings;
 use postrider_sink::HostContext;
+use rustix::fs::{Access, access};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit, setpriority_process};
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -14,6 +16,9 @@ const END: Duration = Duration::from_secs(1);
 /// The priority of a program, see nice(1): one that runs wild takes what processors the daemon leaves, not the other way
 /// round.
 const NICE: i32 = 10;
+
+/// Where programs are looked for without a `PATH`.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// The program, in a process group of its own that does not outlive this value.
 pub(crate) struct Program {
@@ -52,7 +57,7 @@ pub(crate) fn start(settings: &Settings, host: &HostContext) -> Result<(Program,
         return Err(format!("cannot start it in {}: no such folder", dir.display()));
     }
     let name = settings.command.first().map(String::as_str).unwrap_or_default();
-    let program = if name.contains('/') { dir.join(name) } else { PathBuf::from(name) };
+    let program = find(name, &dir, settings)?;
     let mut command = Command::new(&program);
     command
         .args(settings.command.iter().skip(1))
@@ -72,8 +77,7 @@ pub(crate) fn start(settings: &Settings, host: &HostContext) -> Result<(Program,
         command.env(name, value.expose());
     }
     let mut child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound if name.contains('/') => format!("{} not found", program.display()),
-        io::ErrorKind::NotFound => format!("{name} not found in PATH"),
+        io::ErrorKind::NotFound => format!("{} not found", program.display()),
         _ => format!("cannot start {}: {error}", program.display()),
     })?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
@@ -91,6 +95,21 @@ pub(crate) fn start(settings: &Settings, host: &HostContext) -> Result<(Program,
         return Err(String::from("its standard streams are missing"));
     };
     Ok((Program { child, group }, Streams { stdin, stdout, stderr }))
+}
+
+/// The file of a program. A name without a slash is looked for in the folders of the program's own `PATH`, as execvp(3)
+/// does, but here: a process of which only the name is known is started by a copy of this one, which takes the daemon
+/// milliseconds and slows it down for longer.
+fn find(name: &str, dir: &Path, settings: &Settings) -> Result<PathBuf, String> {
+    if name.contains('/') {
+        return Ok(dir.join(name));
+    }
+    let own = settings.env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.expose().into());
+    let inherited = || settings.inherit.iter().any(|name| name == "PATH").then(|| std::env::var_os("PATH"));
+    let path: OsString = own.or_else(|| inherited().flatten()).unwrap_or_else(|| DEFAULT_PATH.into());
+    let files = std::env::split_paths(&path).map(|folder| dir.join(folder).join(name));
+    let mut found = files.filter(|file| file.is_file() && access(file, Access::EXEC_OK).is_ok());
+    found.next().ok_or_else(|| format!("{name} not found in PATH"))
 }
 
 impl Program {
