@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,6 +28,15 @@ const MISBEHAVING: [(&str, &str, &str); 6] = [
     ("hoards", "x=[bytearray(1<<20) for _ in range(1<<20)]", "MemoryError"),
 ];
 
+/// The interpreter itself: what `PATH` has may be a script that starts dozens of processes until it finds it.
+fn python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+        String::from_utf8(asked.expect("python3").stdout).expect("a path").trim().to_owned()
+    })
+}
+
 /// A program that does `script`, in Python, for every event in `line`; `say` answers.
 fn exec(script: &str) -> String {
     let program = format!(
@@ -33,8 +44,9 @@ fn exec(script: &str) -> String {
          for line in sys.stdin:\n n=line[5:].split(',')[0]\n {script}\n"
     );
     let program = serde_json::Value::from(program);
+    let python = python();
     format!(
-        "events = \"all\"\nproducts = \"all\"\ntimeout = \"1s\"\n[exec]\ncommand = [\"python3\", \"-c\", {program}]\nmemory = \"128 MiB\"\n"
+        "events = \"all\"\nproducts = \"all\"\ntimeout = \"1s\"\n[exec]\ncommand = [{python:?}, \"-c\", {program}]\nmemory = \"128 MiB\"\n"
     )
 }
 
