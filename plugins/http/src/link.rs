@@ -26,7 +26,7 @@ const MAX_BODY: u64 = 16 * 1024;
 pub(crate) struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// Gone once the connection has ended.
-    connection: Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>,
+    connection: Option<Box<http1::Connection<TokioIo<Wire>, Full<Bytes>>>>,
     /// Bytes that may still come in before the head of an answer.
     heads: Arc<AtomicUsize>,
     /// When it was made.
@@ -42,7 +42,7 @@ impl Link {
         let heads = Arc::new(AtomicUsize::new(MAX_HEADS));
         let io = TokioIo::new(Wire { io, heads: Arc::clone(&heads) });
         let (sender, connection) = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(io).await?;
-        Ok(Self { sender, connection: Some(connection), heads, born, epoch, reused: false })
+        Ok(Self { sender, connection: Some(Box::new(connection)), heads, born, epoch, reused: false })
     }
 
     /// Sends a request and waits for the head of its answer. Tells when the request was on its way.
@@ -127,7 +127,7 @@ impl Link {
     }
 }
 
-fn drive(connection: &mut Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>, cx: &mut Context<'_>) {
+fn drive(connection: &mut Option<Box<http1::Connection<TokioIo<Wire>, Full<Bytes>>>>, cx: &mut Context<'_>) {
     if let Some(running) = connection
         && Pin::new(running).poll(cx).is_ready()
     {

@@ -1,7 +1,7 @@
 use crate::settings::HttpSettings;
 use crate::signing::Signing;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 use postrider_sink::{BuildError, Delivery, HostContext};
@@ -26,7 +26,6 @@ impl Template {
     pub(crate) fn new(settings: &HttpSettings, host: &HostContext) -> Result<Self, BuildError> {
         let user_agent = HeaderValue::from_str(&host.user_agent)
             .map_err(|_| BuildError(String::from("the user agent is not a header value")))?;
-        // Room for those of one attempt, so that a copy does not grow.
         let mut headers = HeaderMap::with_capacity(settings.headers.len() + 12);
         headers.insert(HOST, settings.destination.host_header.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -34,6 +33,13 @@ impl Template {
         headers.insert(USER_AGENT, user_agent);
         for (name, value) in &settings.headers {
             headers.insert(name, value.clone());
+        }
+        // Those of one attempt have their place already: a copy has no room for more and would grow.
+        for name in [ID, TIMESTAMP, PRODUCT, ATTEMPT, TRACEPARENT, CONTENT_LENGTH] {
+            headers.insert(name, HeaderValue::from_static("0"));
+        }
+        if !settings.signing.is_empty() {
+            headers.insert(SIGNATURE, HeaderValue::from_static("0"));
         }
         Ok(Self { target: settings.destination.target.clone(), headers, signing: settings.signing.clone() })
     }
@@ -48,9 +54,15 @@ impl Template {
             headers.insert(SIGNATURE, self.signing.sign(&delivery.id, now.as_secs(), &delivery.body)?);
         }
         headers.insert(PRODUCT, HeaderValue::from_bytes(delivery.product.as_bytes()).ok()?);
-        headers.insert(ATTEMPT, HeaderValue::from(delivery.attempt));
-        if let Some(value) = delivery.traceparent.as_deref().and_then(|it| HeaderValue::from_str(it).ok()) {
-            headers.insert(TRACEPARENT, value);
+        let attempt = match delivery.attempt {
+            1 => HeaderValue::from_static("1"),
+            attempt => HeaderValue::from(attempt),
+        };
+        headers.insert(ATTEMPT, attempt);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(delivery.body.len()));
+        match delivery.traceparent.as_deref().and_then(|it| HeaderValue::from_str(it).ok()) {
+            Some(value) => drop(headers.insert(TRACEPARENT, value)),
+            None => drop(headers.remove(TRACEPARENT)),
         }
         if delivery.test {
             headers.insert(TEST, HeaderValue::from_static("true"));
