@@ -59,7 +59,7 @@ impl Guard {
                     };
                 }
                 State::Start | State::Head | State::Size | State::Trailer => {
-                    let end = bytes.iter().position(|byte| *byte == b'\n');
+                    let end = memchr::memchr(b'\n', bytes);
                     let (line, rest) = end.map_or((bytes, None), |at| {
                         let (line, rest) = bytes.split_at(at);
                         (line, rest.get(1..))

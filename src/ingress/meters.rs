@@ -4,6 +4,7 @@ use crate::spool::{Accepted, NewEvent};
 use crate::table::Table;
 use arc_swap::ArcSwapOption;
 use metrics::{Counter, Histogram};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,11 +97,12 @@ impl Meters {
 
 impl Received {
     /// Which series these events belong to: to be asked before they are handed over.
-    pub(super) fn slots(&self, events: &[NewEvent]) -> Vec<usize> {
+    pub(super) fn slots(&self, events: &[NewEvent]) -> SmallVec<[usize; 4]> {
+        let is = |one: &Arc<str>, other: &Arc<str>| Arc::ptr_eq(one, other) || one == other;
         let slot = |event: &NewEvent| {
             self.pairs
                 .iter()
-                .position(|pair| pair.event == event.event && pair.product == event.product)
+                .position(|pair| is(&pair.event, &event.event) && is(&pair.product, &event.product))
                 .unwrap_or(usize::MAX)
         };
         events.iter().map(slot).collect()

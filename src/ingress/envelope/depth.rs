@@ -15,6 +15,9 @@ pub(super) enum Depth {
 /// Measures whether it nests at most so deep, without recursion and without memory, before anything looks at the document: strings are
 /// respected, the rest of the syntax is not looked at.
 pub(super) fn depth(json: &str, most: usize) -> Depth {
+    if memchr::memchr2_iter(b'{', b'[', json.as_bytes()).take(most + 1).count() <= most {
+        return Depth::Fine;
+    }
     let (mut now, mut deepest, mut underrun) = (0usize, 0usize, false);
     let mut bytes = json.bytes();
     while let Some(byte) = bytes.next() {
