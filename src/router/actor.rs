@@ -178,15 +178,15 @@ impl Actor for RouterActor {
             }
             RouterMessage::Spool(event) => state.on_spool(&myself, event).await,
             RouterMessage::Publish { daemon, entries, invalid, reply } => {
-                state.publish(&myself, &daemon, entries, &invalid).await;
+                Box::pin(state.publish(&myself, &daemon, entries, &invalid)).await;
                 let _gone = reply.send(state.generation);
             }
             RouterMessage::LookAgain => state.look_again(),
             RouterMessage::AskRetire { uid, seen } => state.retire(uid, seen),
-            RouterMessage::RestartDue { uid } => state.start_child(&myself, uid).await,
+            RouterMessage::RestartDue { uid } => Box::pin(state.start_child(&myself, uid)).await,
             RouterMessage::GraceDue { uid } => state.grace_over(&myself, uid),
             RouterMessage::Resume { name, reply } => {
-                let _gone = reply.send(state.resume(&myself, &name).await);
+                let _gone = reply.send(Box::pin(state.resume(&myself, &name)).await);
             }
             RouterMessage::Remove { uid, reply } => {
                 state.remove_now(uid);

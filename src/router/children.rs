@@ -143,7 +143,8 @@ impl RouterState {
         }
         // Without an actor nobody has a cursor: it reads everything from the spool.
         if count > 0 && !child.waiting && !self.stopping {
-            self.start_child(myself, uid).await;
+            // Boxed, so that the rest of what the router does need not carry it about.
+            Box::pin(self.start_child(myself, uid)).await;
         }
     }
 
