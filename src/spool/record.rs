@@ -11,12 +11,14 @@ use std::sync::Arc;
 /// The layout this code writes.
 const VERSION: u8 = 1;
 
-/// The record of an event.
-pub(super) fn encode_event(event: &StoredEvent) -> Vec<u8> {
+/// Appends the record of an event.
+pub(super) fn encode_event(event: &StoredEvent, to: &mut Vec<u8>) {
+    let begin = to.len();
     let names = event.event.len() + event.product.len() + event.message_id.len();
     let options = event.account.as_ref().map_or(0, |text| text.len())
         + event.traceparent.as_ref().map_or(0, |text| text.len());
-    let mut row = Encoder::with_capacity(75 + names + options + event.body.len());
+    to.reserve(75 + names + options + event.body.len());
+    let mut row = Encoder(std::mem::take(to));
     row.u8(VERSION);
     row.raw(&event.id.0);
     row.u64(event.generation.0);
@@ -28,9 +30,9 @@ pub(super) fn encode_event(event: &StoredEvent) -> Vec<u8> {
     row.option_str(event.account.as_deref());
     row.option_str(event.traceparent.as_deref());
     row.bytes(&event.body);
-    let sum = checksum(event.seq, &row.0);
+    let sum = checksum(event.seq, row.0.get(begin..).unwrap_or_default());
     row.u32(sum);
-    row.0
+    *to = row.0;
 }
 
 /// The event of a record; `None` if a byte of it is wrong.
@@ -109,7 +111,7 @@ pub(super) struct DeliveryRow {
 
 impl DeliveryRow {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut row = Encoder::with_capacity(34);
+        let mut row = Encoder::with_capacity(if self.parked.is_some() { 33 } else { 21 });
         row.u8(VERSION);
         row.u64(self.key.0);
         row.u32(self.length);

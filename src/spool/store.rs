@@ -22,6 +22,7 @@ pub(crate) mod end;
 mod fold;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
+mod key;
 mod layer;
 pub(crate) mod log;
 mod record;
@@ -29,16 +30,17 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use key::Key;
 pub(crate) use record::Batch;
 pub(crate) use rows::Rows;
 
-use super::{Disk, SystemDisk};
+use super::codec::seq_key;
+use super::{Disk, StoredEvent, SystemDisk};
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use fold::{Folder, Shared, Work};
-use layer::{Change, Layer, SPACES};
+use layer::{Change, Content, Layer, SPACES};
 use log::{Log, SEGMENT};
-use smallvec::SmallVec;
 use std::ops::{Bound, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -55,9 +57,6 @@ pub(crate) const META: usize = 11;
 pub(crate) const FOLDED: &[u8] = b"fold";
 /// A row that says: not all rows are there, and the numbers are to be counted again.
 pub(crate) const RECOUNT: &[u8] = b"recount";
-
-/// A row's key; the usual ones need no allocation.
-pub(crate) type Key = SmallVec<[u8; 24]>;
 
 /// One kind of rows.
 #[derive(Debug, Clone, Copy)]
@@ -284,19 +283,19 @@ impl Store {
 
     /// The row of a key, as the last commit left it.
     pub(crate) fn get(&self, space: &Space, key: impl AsRef<[u8]>) -> fjall::Result<Option<Bytes>> {
-        let key = key.as_ref();
+        let key = Key::from_slice(key.as_ref());
         let frozen = {
             let layers = lock(&self.shared.layers);
-            if let Some(entry) = layers.active.get(space.0, key) {
-                return Ok(entry.row.clone());
+            if let Some(entry) = layers.active.get(space.0, &key) {
+                return Ok(entry.row.as_ref().map(Content::bytes));
             }
             layers.frozen.clone()
         };
-        if let Some(entry) = frozen.as_ref().and_then(|frozen| frozen.get(space.0, key)) {
-            return Ok(entry.row.clone());
+        if let Some(entry) = frozen.as_ref().and_then(|frozen| frozen.get(space.0, &key)) {
+            return Ok(entry.row.as_ref().map(Content::bytes));
         }
         let Some(keyspace) = self.base.spaces.get(usize::from(space.0)) else { return Ok(None) };
-        self.below(|| Ok(keyspace.get(key)?.map(Bytes::from)))
+        self.below(|| Ok(keyspace.get(&key)?.map(Bytes::from)))
     }
 
     /// The rows of a range in the order of their keys. They are read in parts: a row that is changed while the
@@ -379,12 +378,20 @@ impl Base {
 impl Batch {
     /// Sets a row.
     pub(crate) fn insert(&mut self, space: Space, key: &[u8], row: Vec<u8>) {
-        self.push(Change { space: space.0, key: Key::from_slice(key), row: Some(row.into()), born: false });
+        let row = Some(Content::Row(row.into()));
+        self.push(Change { space: space.0, key: Key::from_slice(key), row, born: false });
     }
 
     /// Sets a row whose key was never used before: if it goes soon, it never reaches the database.
     pub(crate) fn create(&mut self, space: Space, key: &[u8], row: Vec<u8>) {
-        self.push(Change { space: space.0, key: Key::from_slice(key), row: Some(row.into()), born: true });
+        let row = Some(Content::Row(row.into()));
+        self.push(Change { space: space.0, key: Key::from_slice(key), row, born: true });
+    }
+
+    /// The same of an event, whose row is written into the log and nowhere else until somebody wants it.
+    pub(crate) fn create_event(&mut self, space: Space, event: Arc<StoredEvent>) {
+        let key = Key::from_slice(&seq_key(event.seq));
+        self.push(Change { space: space.0, key, row: Some(Content::Event(event)), born: true });
     }
 
     /// Takes a row away.

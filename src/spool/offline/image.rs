@@ -262,7 +262,7 @@ impl Image {
             wrong += u64::from(!agrees);
         }
         for (key, known) in self.rows(COUNTERS) {
-            let uid = key.as_slice().try_into().map(|key| EndpointUid(u32::from_be_bytes(key)));
+            let uid = key[..].try_into().map(|key| EndpointUid(u32::from_be_bytes(key)));
             let idle = uid.is_ok_and(|uid| !counted.contains_key(&uid));
             let Known::Counts(known) = known else { continue };
             wrong += u64::from(idle && known.ready + known.parked + known.dead > 0);

@@ -75,7 +75,9 @@ pub(super) fn merge(now: &Image, folder: &Path, rows: &mut Rows) -> io::Result<(
                 let Some(old) = split_seq_key(row.key).map(Seq) else { return };
                 let event = decode_event(old, &Bytes::copy_from_slice(bytes));
                 let (Some(new), Some(event)) = (seqs.get(&old), event) else { return };
-                rows.set(EVENTS, &new.0.to_be_bytes(), &encode_event(&StoredEvent { seq: *new, ..event }));
+                let mut record = Vec::new();
+                encode_event(&StoredEvent { seq: *new, ..event }, &mut record);
+                rows.set(EVENTS, &new.0.to_be_bytes(), &record);
             }
             DELIVERIES | DEAD => {
                 let Some((uid, old)) = split_delivery_key(row.key) else { return };

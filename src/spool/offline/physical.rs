@@ -54,7 +54,8 @@ pub(super) fn rows(store: &Path, log: &Path, each: &mut dyn FnMut(Row<'_>)) -> i
                 for (index, change) in (0..).zip(&changes) {
                     let space = usize::from(change.space);
                     let age = (true, number, index);
-                    each(Row { space, key: &change.key, age, row: change.row.as_deref() });
+                    let row = change.row();
+                    each(Row { space, key: &change.key, age, row: row.as_deref() });
                 }
             }
             Seen::Missing(0, at) => {

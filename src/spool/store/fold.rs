@@ -193,8 +193,9 @@ fn fold(base: &Base, layer: &Layer, shared: &Shared) -> fjall::Result<bool> {
                 let Some((key, entry)) = rows.next() else { break };
                 match &entry.row {
                     Some(row) => {
+                        let row = row.bytes();
                         bytes += row.len();
-                        batch.insert(keyspace, &key[..], row.clone());
+                        batch.insert(keyspace, &key[..], row);
                     }
                     None => batch.remove(keyspace, &key[..]),
                 }

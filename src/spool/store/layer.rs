@@ -1,17 +1,43 @@
 //! Rows in memory, over those of the database.
 
 use super::Key;
+use crate::spool::StoredEvent;
+use crate::spool::record::encode_event;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
+use std::sync::Arc;
 
 /// How many kinds of rows there are.
 pub(super) const SPACES: usize = 14;
+
+/// What a row holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Content {
+    /// As it is.
+    Row(Bytes),
+    /// The record of this event: most are gone before anybody wants to have it.
+    Event(Arc<StoredEvent>),
+}
+
+impl Content {
+    pub(super) fn bytes(&self) -> Bytes {
+        match self {
+            Self::Row(row) => row.clone(),
+            Self::Event(event) => {
+                let mut row = Vec::new();
+                encode_event(event, &mut row);
+                row.into()
+            }
+        }
+    }
+}
 
 /// What a layer says of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     /// `None`: it was removed.
-    pub(super) row: Option<Bytes>,
+    pub(super) row: Option<Content>,
     /// Nothing below this layer has ever had it: removing it leaves no trace.
     born: bool,
 }
@@ -21,9 +47,16 @@ pub(super) struct Entry {
 pub(crate) struct Change {
     pub(crate) space: u8,
     pub(crate) key: Key,
-    pub(crate) row: Option<Bytes>,
+    pub(super) row: Option<Content>,
     /// The row is new, and its key was never used before.
     pub(super) born: bool,
+}
+
+impl Change {
+    /// What the row holds now; `None`: it is gone.
+    pub(crate) fn row(&self) -> Option<Bytes> {
+        self.row.as_ref().map(Content::bytes)
+    }
 }
 
 /// The changes since the layer was begun. A row that came and went within it costs nothing below.
@@ -36,15 +69,15 @@ impl Layer {
     pub(super) fn apply(&mut self, change: Change) {
         let Change { space, key, row, born } = change;
         let Some(rows) = self.spaces.get_mut(usize::from(space)) else { return };
-        match rows.get_mut(&key) {
-            Some(known) if known.born && row.is_none() => drop(rows.remove(&key)),
-            Some(known) => known.row = row,
-            None => drop(rows.insert(key, Entry { row, born })),
+        match rows.entry(key) {
+            Place::Occupied(known) if known.get().born && row.is_none() => drop(known.remove()),
+            Place::Occupied(mut known) => known.get_mut().row = row,
+            Place::Vacant(place) => drop(place.insert(Entry { row, born })),
         }
     }
 
     /// What it says of a row, if anything.
-    pub(super) fn get(&self, space: u8, key: &[u8]) -> Option<&Entry> {
+    pub(super) fn get(&self, space: u8, key: &Key) -> Option<&Entry> {
         self.rows(space)?.get(key)
     }
 
@@ -63,8 +96,12 @@ impl Layer {
 mod tests {
     use super::*;
 
-    fn change(key: u8, row: Option<&'static [u8]>, born: bool) -> Change {
-        Change { space: 0, key: Key::from_slice(&[key]), row: row.map(Bytes::from_static), born }
+    fn key(key: u8) -> Key {
+        Key::from_slice(&[key])
+    }
+
+    fn change(name: u8, row: Option<&'static [u8]>, born: bool) -> Change {
+        Change { space: 0, key: key(name), row: row.map(|row| Content::Row(Bytes::from_static(row))), born }
     }
 
     #[test]
@@ -72,7 +109,10 @@ mod tests {
         let mut layer = Layer::default();
         layer.apply(change(1, Some(b"a"), true));
         layer.apply(change(1, Some(b"b"), false));
-        assert_eq!(layer.get(0, &[1]).and_then(|entry| entry.row.as_deref()), Some(&b"b"[..]));
+        assert_eq!(
+            layer.get(0, &key(1)).map(|entry| entry.row.clone()),
+            Some(change(1, Some(b"b"), false).row)
+        );
         layer.apply(change(1, None, false));
         assert_eq!(layer.len(), 0);
     }
@@ -83,7 +123,7 @@ mod tests {
         layer.apply(change(1, Some(b"a"), false));
         layer.apply(change(1, None, false));
         layer.apply(change(2, None, false));
-        assert_eq!(layer.get(0, &[1]).map(|entry| &entry.row), Some(&None));
-        assert_eq!(layer.get(0, &[2]).map(|entry| &entry.row), Some(&None));
+        assert_eq!(layer.get(0, &key(1)).map(|entry| &entry.row), Some(&None));
+        assert_eq!(layer.get(0, &key(2)).map(|entry| &entry.row), Some(&None));
     }
 }

@@ -5,8 +5,9 @@
 //! lengths of key (u16) and row (u32), the key, the row.
 
 use super::Key;
-use super::layer::Change;
+use super::layer::{Change, Content};
 use crate::spool::codec::Decoder;
+use crate::spool::record::encode_event;
 use bytes::Bytes;
 
 const MAGIC: [u8; 4] = *b"PRL1";
@@ -25,12 +26,22 @@ impl Batch {
         if self.record.is_empty() {
             self.record.resize(HEAD, 0);
         }
-        let row = change.row.as_deref().unwrap_or_default();
-        self.record.extend_from_slice(&[change.space, u8::from(change.row.is_some())]);
-        self.record.extend_from_slice(&u16::try_from(change.key.len()).unwrap_or(u16::MAX).to_le_bytes());
-        self.record.extend_from_slice(&u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes());
-        self.record.extend_from_slice(&change.key);
-        self.record.extend_from_slice(row);
+        let record = &mut self.record;
+        record.extend_from_slice(&[change.space, u8::from(change.row.is_some())]);
+        record.extend_from_slice(&u16::try_from(change.key.len()).unwrap_or(u16::MAX).to_le_bytes());
+        let length = record.len();
+        record.extend_from_slice(&[0; 4]);
+        record.extend_from_slice(&change.key);
+        let begin = record.len();
+        match &change.row {
+            Some(Content::Row(row)) => record.extend_from_slice(row),
+            Some(Content::Event(event)) => encode_event(event, record),
+            None => {}
+        }
+        let bytes = u32::try_from(record.len() - begin).unwrap_or(u32::MAX);
+        if let Some(place) = record.get_mut(length..length + 4) {
+            place.copy_from_slice(&bytes.to_le_bytes());
+        }
         self.changes.push(change);
     }
 
@@ -86,7 +97,7 @@ impl Found<'_> {
             let length = usize::try_from(row.u32()?).ok()?;
             let key = Key::from_slice(row.take(key)?);
             let content = row.take(length)?;
-            let content = (sets == 1).then(|| Bytes::copy_from_slice(content));
+            let content = (sets == 1).then(|| Content::Row(Bytes::copy_from_slice(content)));
             // The database below may have it from an earlier try to put it there.
             changes.push(Change { space, key, row: content, born: false });
         }

@@ -1,6 +1,6 @@
 //! Rows in the order of their keys, as layers and database together show them.
 
-use super::layer::{Entry, Layer};
+use super::layer::{Content, Entry, Layer};
 use super::{Key, Store, lock};
 use bytes::Bytes;
 use fjall::Iter;
@@ -111,12 +111,12 @@ fn part(
     while rows.len() < most
         && let Some((key, row)) = sources.next()?
     {
-        rows.extend(row.map(|row| (key, row)));
+        rows.extend(row.map(|row| (key, row.bytes())));
     }
     Ok(rows)
 }
 
-type Said = (Key, Option<Bytes>);
+type Said = (Key, Option<Content>);
 
 /// What a layer says of a range, up to as many rows as a part has.
 fn said(layer: &Layer, space: u8, range: &(Bound<Key>, Bound<Key>), back: bool, most: usize) -> Vec<Said> {
@@ -161,7 +161,7 @@ impl Iterator for Below {
     fn next(&mut self) -> Option<Self::Item> {
         let guard = if self.back { self.rows.next_back() } else { self.rows.next() };
         let row = guard?.into_inner();
-        Some(row.map(|(key, row)| (Key::from_slice(&key), Some(Bytes::from(row)))))
+        Some(row.map(|(key, row)| (Key::from_slice(&key), Some(Content::Row(Bytes::from(row))))))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Answer, Reply, Writer};
 use crate::ids::{EndpointUid, EventId, Identity, MessageKey, Seq};
 use crate::spool::codec::{delivery_key, seq_key};
-use crate::spool::record::{DedupRow, DeliveryRow, RefsRow, encode_event, stored};
+use crate::spool::record::{DedupRow, DeliveryRow, RefsRow, stored};
 use crate::spool::{
     Accepted, Append, DedupKey, EndpointState, Lease, NewEvent, Refusal, SpoolError, StoredEvent, Unwritten,
 };
@@ -132,7 +132,9 @@ impl Writer {
             parked: None,
         };
         let encoded = row.encode();
-        self.create(|store| &store.events, &seq_key(seq), encode_event(&event));
+        if let Some(store) = &self.store {
+            self.cycle.batch.create_event(store.events, Arc::clone(&event));
+        }
         if event.targets > 1 {
             let refs = RefsRow { live: event.targets, dead: 0 };
             self.create(|store| &store.refs, &seq_key(seq), refs.encode());
