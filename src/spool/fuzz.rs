@@ -2,8 +2,8 @@
 
 use super::index;
 use super::record::{
-    Counts, DeadRow, DedupRow, DeliveryRow, RefsRow, Totals, decode_endpoint, decode_event, encode_endpoint,
-    encode_event,
+    Counts, DeadRow, DedupRow, DeliveryRow, KeyAge, RefsRow, Totals, decode_endpoint, decode_event,
+    encode_endpoint, encode_event,
 };
 use super::settled::{decode_block, decode_rows, newest_ms};
 use super::store::fuzz::log_records;
@@ -20,7 +20,10 @@ pub fn records(input: &[u8]) {
         0 => event(bytes),
         1 => again(bytes, DeliveryRow::decode, DeliveryRow::encode),
         2 => again(bytes, RefsRow::decode, |row| row.encode()),
-        3 => again(bytes, DedupRow::decode, DedupRow::encode),
+        3 => {
+            again(bytes, DedupRow::decode, DedupRow::encode);
+            again(bytes, |row| KeyAge::decode(7, row), |ages| KeyAge::encode(7, ages));
+        }
         4 => again(bytes, DeadRow::decode, DeadRow::encode),
         5 => again(bytes, Counts::decode, Counts::encode),
         6 => again(bytes, Totals::decode, Totals::encode),

@@ -206,6 +206,49 @@ impl DedupRow {
     }
 }
 
+/// The age of one key. A row of `dedup_order` has those of one commit, under the sequence of the first: a version, then
+/// for each, big-endian, the key, when it was accepted and its sequence's distance from the row's (u32). A row of 24
+/// bytes is an earlier layout: one key and when it was accepted, under its own sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeyAge {
+    /// What repeats are recognised by.
+    pub(super) key: [u8; 16],
+    /// When it was accepted.
+    pub(super) accepted_ms: u64,
+    /// The event's sequence number, as in [`DedupRow::order`].
+    pub(super) order: u64,
+}
+
+impl KeyAge {
+    /// Keys of one row: a commit with more has several.
+    pub(super) const MOST: usize = 1000;
+
+    /// The row under this sequence; that of no key comes before it.
+    pub(super) fn encode(place: u64, ages: &[Self]) -> Vec<u8> {
+        let mut row = Encoder::with_capacity(1 + 28 * ages.len());
+        row.u8(VERSION);
+        for age in ages {
+            let offset = u32::try_from(age.order.saturating_sub(place)).unwrap_or(u32::MAX);
+            row.raw(&age.key);
+            row.raw(&age.accepted_ms.to_be_bytes());
+            row.raw(&offset.to_be_bytes());
+        }
+        row.0
+    }
+
+    pub(super) fn decode(place: u64, row: &[u8]) -> Option<Vec<Self>> {
+        let (earlier, mut ages) = (row.len() == 24, Vec::with_capacity(row.len() / 24));
+        let mut row = Decoder::new(row);
+        (earlier || row.u8()? == VERSION).then_some(())?;
+        while !row.is_empty() {
+            let (key, accepted_ms) = (row.array()?, u64::from_be_bytes(row.array()?));
+            let offset = if earlier { 0 } else { u32::from_be_bytes(row.array()?) };
+            ages.push(Self { key, accepted_ms, order: place.checked_add(u64::from(offset))? });
+        }
+        Some(ages)
+    }
+}
+
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DeadRow {

@@ -10,7 +10,7 @@
 //! | `deliveries` | endpoint, sequence | a delivery that is not settled |
 //! | `parked` | endpoint, sequence | the same row, for those that wait for a retry |
 //! | `refs` | sequence | what is left of an event with several targets |
-//! | `dedup`, `dedup_order` | key; sequence | what repeats are recognised by, and their age |
+//! | `dedup`, `dedup_order` | key; sequence | what repeats are recognised by, and their age, one row per commit |
 //! | `dead`, `dead_order` | endpoint, sequence; place | dead letters, and their age |
 //! | `history` | block | what was settled, one block per commit |
 //! | `history_index` | block | where the rows of the blocks up to this one are |

@@ -19,7 +19,7 @@ use super::embedded::{DedupLimits, Listener};
 use super::folder::Folder;
 use super::index::Index;
 use super::meters::Meters;
-use super::record::{Counts, DedupRow, Totals};
+use super::record::{Counts, DedupRow, KeyAge, Totals};
 use super::settled::Block;
 use super::shared::Shared;
 use super::store::{Batch, Space, Store, Ways};
@@ -150,6 +150,8 @@ struct Cycle {
     numbers: Vec<(Reply<Vec<EndpointUid>>, Vec<EndpointUid>)>,
     /// Keys that are not in the store yet.
     keys: HashMap<[u8; 16], DedupRow>,
+    /// Those that were stored, by sequence.
+    ages: Vec<KeyAge>,
     events: Vec<Seq>,
     endpoints: Vec<EndpointUid>,
     /// What older leases said in this commit.

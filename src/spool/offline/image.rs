@@ -6,12 +6,12 @@ use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{split_delivery_key, split_seq_key};
 use crate::spool::index::Segment;
 use crate::spool::record::{
-    Counts, DeadRow, DedupRow, DeliveryRow, RefsRow, Totals, decode_endpoint, decode_event,
+    Counts, DeadRow, DedupRow, DeliveryRow, KeyAge, RefsRow, Totals, decode_endpoint, decode_event,
 };
 use crate::spool::settled::decode_block;
 use crate::spool::store::{Key, RECOUNT};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -62,6 +62,8 @@ pub(super) enum Known {
 #[derive(Default)]
 pub(super) struct Image {
     spaces: [BTreeMap<Key, (Age, Known)>; KINDS],
+    /// The sequences whose keys each row of `dedup_order` has.
+    aged: BTreeMap<u64, Vec<u64>>,
 }
 
 /// Reads a spool's folder, and what of its files is damaged.
@@ -84,9 +86,15 @@ impl Image {
             Some(bytes) => known(row.space, row.key, bytes).unwrap_or(Known::Broken),
         };
         match rows.get_mut(row.key) {
-            Some((age, _)) if *age >= row.age => {}
+            Some((age, _)) if *age >= row.age => return,
             Some(older) => *older = (row.age, known),
             None => drop(rows.insert(Key::from_slice(row.key), (row.age, known))),
+        }
+        if row.space == DEDUP_ORDER
+            && let Some(place) = split_seq_key(row.key)
+        {
+            let ages = row.row.and_then(|row| KeyAge::decode(place, row)).unwrap_or_default();
+            self.aged.insert(place, ages.iter().map(|age| age.order).collect());
         }
     }
 
@@ -131,6 +139,11 @@ impl Image {
             let (uid, seq) = split_delivery_key(key)?;
             self.event(seq).map(|_| (uid, seq, order, length))
         })
+    }
+
+    /// The sequences of all keys whose age is known.
+    pub(super) fn aged(&self) -> impl Iterator<Item = u64> {
+        self.aged.values().flatten().copied()
     }
 
     /// How many of whom an event has waiting and dead.
@@ -221,11 +234,12 @@ impl Image {
         });
         let cost = "nothing; they are made again";
         say("dead_order", unlisted.count() as u64, "dead letters have no place among the others", cost);
-        let unlisted = self.rows(DEDUP).filter(|(_, known)| match known {
-            Known::Dedup { order } => self.get(DEDUP_ORDER, &order.to_be_bytes()).is_none(),
+        let aged: BTreeSet<u64> = self.aged().collect();
+        let ageless = self.rows(DEDUP).filter(|(_, known)| match known {
+            Known::Dedup { order } => !aged.contains(order),
             _ => false,
         });
-        say("dedup_order", unlisted.count() as u64, "idempotency keys have no age", cost);
+        say("dedup_order", ageless.count() as u64, "idempotency keys have no age", cost);
         let named = |uid: EndpointUid| self.get(ENDPOINTS, &uid.0.to_be_bytes()).is_some();
         let nameless = self.waiting().filter(|(uid, _, _)| !named(*uid)).count();
         say(
@@ -283,7 +297,7 @@ impl Image {
                     && totals.dead == content.dead_letters
                     && totals.dead_bytes == dead_bytes
                     && totals.history_bytes == history_bytes
-                    && totals.dedup == self.rows(DEDUP_ORDER).count() as u64
+                    && totals.dedup == self.aged().count() as u64
             }
             _ => newest == 0 && content.endpoints == 0,
         };
@@ -302,7 +316,7 @@ fn known(space: usize, key: &[u8], row: &[u8]) -> Option<Known> {
         DELIVERIES | PARKED => DeliveryRow::decode(row).map(Known::Delivery),
         REFS => RefsRow::decode(row).map(Known::Refs),
         DEDUP => DedupRow::decode(row).map(|row| Known::Dedup { order: row.order }),
-        DEDUP_ORDER => (row.len() == 24).then_some(Known::Other(24)),
+        DEDUP_ORDER => KeyAge::decode(split_seq_key(key)?, row).and_then(|_| other()),
         DEAD => DeadRow::decode(row).map(|dead| Known::Dead { order: dead.order, length: dead.length }),
         DEAD_ORDER => split_delivery_key(row).and_then(|_| other()),
         HISTORY => decode_block(row).and_then(|_| other()),

@@ -182,7 +182,12 @@ impl Rows {
                 .max()
                 .unwrap_or(0)
         };
-        let used = [of(EVENTS, 0), of(DELIVERIES, 4), of(DEAD, 4), of(image::DEDUP_ORDER, 0)];
+        let keys = now.rows(DEDUP).filter_map(|(_, known)| match known {
+            Known::Dedup { order } => Some(order),
+            _ => None,
+        });
+        let keys = keys.chain(now.aged()).max().unwrap_or(0);
+        let used = [of(EVENTS, 0), of(DELIVERIES, 4), of(DEAD, 4), of(image::DEDUP_ORDER, 0), keys];
         used.into_iter().map(|seq| seq + 1).fold(known.max(self.free.0), u64::max)
     }
 

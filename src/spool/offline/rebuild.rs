@@ -12,7 +12,7 @@ use super::{Content, Damage, merge};
 use crate::ids::{EndpointUid, Identity, Seq};
 use crate::spool::EndpointState;
 use crate::spool::codec::split_seq_key;
-use crate::spool::record::{DeadRow, DedupRow, DeliveryRow, RefsRow, encode_endpoint, endpoint_key};
+use crate::spool::record::{DeadRow, DedupRow, DeliveryRow, KeyAge, RefsRow, encode_endpoint, endpoint_key};
 use crate::spool::store::end::{self, End};
 use crate::spool::store::{Base, FOLDED, RECOUNT, log};
 use serde::Serialize;
@@ -229,8 +229,9 @@ pub(super) fn delivery_row(key: &[u8], delivery: &DeliveryRow, rows: &mut Rows) 
 }
 
 pub(super) fn dedup_row(key: &[u8], dedup: &DedupRow, rows: &mut Rows) {
-    rows.set(DEDUP, key, &dedup.encode());
-    let mut order = key.to_vec();
-    order.extend_from_slice(&dedup.accepted_ms.to_be_bytes());
-    rows.set(DEDUP_ORDER, &dedup.order.to_be_bytes(), &order);
+    let Ok(key) = key.try_into() else { return };
+    let DedupRow { accepted_ms, order, .. } = *dedup;
+    let age = KeyAge { key, accepted_ms, order };
+    rows.set(DEDUP, &key, &dedup.encode());
+    rows.set(DEDUP_ORDER, &order.to_be_bytes(), &KeyAge::encode(order, &[age]));
 }

@@ -3,7 +3,7 @@
 use super::{Answer, Reply, Writer};
 use crate::ids::{EndpointUid, EventId, Identity, MessageKey, Seq};
 use crate::spool::codec::{delivery_key, seq_key};
-use crate::spool::record::{DedupRow, DeliveryRow, RefsRow, stored};
+use crate::spool::record::{DedupRow, DeliveryRow, KeyAge, RefsRow, stored};
 use crate::spool::{
     Accepted, Append, DedupKey, EndpointState, Lease, NewEvent, Refusal, SpoolError, StoredEvent, Unwritten,
 };
@@ -104,10 +104,7 @@ impl Writer {
             && let Some(row) = self.cycle.keys.get(&key).map(DedupRow::encode)
         {
             self.insert(|store| &store.dedup, &key, row);
-            let mut order = Vec::with_capacity(24);
-            order.extend_from_slice(&key);
-            order.extend_from_slice(&new.accepted_ms.to_be_bytes());
-            self.create(|store| &store.dedup_order, &seq_key(seq), order);
+            self.cycle.ages.push(KeyAge { key, accepted_ms: new.accepted_ms, order: seq.0 });
             self.totals.dedup += 1;
         }
         let targets = std::mem::take(&mut new.targets);
@@ -120,6 +117,18 @@ impl Writer {
         event.targets = deliveries;
         self.enqueue(Arc::new(event), targets);
         accepted
+    }
+
+    /// Writes the ages of the keys that this commit stored.
+    pub(super) fn write_ages(&mut self) {
+        let mut ages = std::mem::take(&mut self.cycle.ages);
+        for ages in ages.chunks(KeyAge::MOST) {
+            let Some(first) = ages.first() else { continue };
+            let row = KeyAge::encode(first.order, ages);
+            self.create(|store| &store.dedup_order, &seq_key(Seq(first.order)), row);
+        }
+        ages.clear();
+        self.cycle.ages = ages;
     }
 
     /// Stores a new event with a delivery for each target; these are sorted.

@@ -13,6 +13,7 @@ impl Writer {
             return;
         }
         self.write_events();
+        self.write_ages();
         self.write_history();
         // A lease alone, or what an endpoint says of rows that are gone, changes nothing on disk.
         if !self.cycle.batch.is_empty() {

@@ -3,13 +3,13 @@
 use super::Writer;
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{delivery_key, split_delivery_key, split_seq_key};
-use crate::spool::record::{DeadRow, DedupRow};
+use crate::spool::record::{DeadRow, DedupRow, KeyAge};
 use crate::spool::store::{Space, Store};
 use crate::spool::{DeadReason, HistoryNote, settled};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Rows looked at in one slice.
+/// Rows looked at in one slice; keys, where a row has many.
 const SLICE: usize = 1000;
 
 impl Writer {
@@ -105,31 +105,45 @@ impl Writer {
         }
     }
 
-    /// Keys past the window are forgotten, and the oldest of what is too many; those are counted.
+    /// Keys past the window are forgotten, those of one commit when the newest of them is, and the oldest of what is
+    /// too many; those are counted.
     fn expire_dedup(&mut self) -> bool {
         let Some(store) = self.store.clone() else { return false };
         let (now, window) = (self.now_ms(), self.dedup.window.as_millis());
         let mut seen = 0;
-        for (order, row) in first(&store, &store.dedup_order, self.floors[0]) {
-            seen += 1;
-            let accepted_ms = row.get(16..).and_then(split_seq_key).unwrap_or_default();
-            let expired = u128::from(now.saturating_sub(accepted_ms)) >= window;
-            if !expired && self.totals.dedup <= self.dedup.max {
+        for (place, row) in first(&store, &store.dedup_order, self.floors[0]) {
+            // One that cannot be taken apart goes.
+            let ages = KeyAge::decode(place, &row).unwrap_or_default();
+            let newest = ages.iter().map(|age| age.accepted_ms).max().unwrap_or_default();
+            let expired = u128::from(now.saturating_sub(newest)) >= window;
+            let over = self.totals.dedup.saturating_sub(self.dedup.max);
+            if !expired && over == 0 {
                 return false;
             }
+            let due = if expired { usize::MAX } else { usize::try_from(over).unwrap_or(usize::MAX) };
+            let (gone, kept) = ages.split_at(due.min(SLICE - seen).min(ages.len()));
             if !expired {
-                self.meters.dedup_forgotten.increment(1);
+                self.meters.dedup_forgotten.increment(gone.len() as u64);
             }
-            self.remove(|store| &store.dedup_order, &order.to_be_bytes());
-            self.totals.dedup = self.totals.dedup.saturating_sub(1);
-            self.floors[0] = order;
-            let Some(key) = row.get(..16) else { continue };
-            let known = self.read(|store| &store.dedup, key).and_then(|row| DedupRow::decode(&row));
-            if known.is_none_or(|known| known.order == order) {
-                self.remove(|store| &store.dedup, key);
+            if kept.is_empty() {
+                self.remove(|store| &store.dedup_order, &place.to_be_bytes());
+            } else {
+                self.insert(|store| &store.dedup_order, &place.to_be_bytes(), KeyAge::encode(place, kept));
+            }
+            self.totals.dedup = self.totals.dedup.saturating_sub(gone.len() as u64);
+            self.floors[0] = place;
+            for age in gone {
+                let known = self.read(|store| &store.dedup, &age.key).and_then(|row| DedupRow::decode(&row));
+                if known.is_none_or(|known| known.order == age.order) {
+                    self.remove(|store| &store.dedup, &age.key);
+                }
+            }
+            seen += gone.len().max(1);
+            if seen >= SLICE {
+                return true;
             }
         }
-        seen == SLICE
+        false
     }
 
     /// Dead letters past their time go, and the oldest of what is too much; all are counted.

@@ -5,7 +5,7 @@ use super::Writer;
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{seq_key, split_delivery_key, split_seq_key};
 use crate::spool::index::Index;
-use crate::spool::record::{Counts, DeadRow, DeliveryRow, Totals};
+use crate::spool::record::{Counts, DeadRow, DeliveryRow, KeyAge, Totals};
 use crate::spool::store::{RECOUNT, Space, Store};
 use std::collections::HashSet;
 
@@ -23,9 +23,15 @@ impl Writer {
         self.totals = known;
         self.count_waiting(store)?;
         self.count_dead(store)?;
+        let mut after_keys = 0;
         for row in store.all(&store.dedup_order) {
-            row?;
-            self.totals.dedup += 1;
+            let (key, row) = row?;
+            let Some(place) = split_seq_key(&key) else { continue };
+            // What a damaged one listed is not known.
+            let ages = KeyAge::decode(place, &row).unwrap_or_default();
+            self.totals.dedup += ages.len() as u64;
+            let last = ages.iter().map(|age| age.order).fold(place, u64::max);
+            after_keys = after_keys.max(last.saturating_add(1));
         }
         for row in store.all(&store.history) {
             self.totals.history_bytes += row?.1.len() as u64;
@@ -38,7 +44,7 @@ impl Writer {
             Ok(last.and_then(|(key, _)| split_seq_key(&key)).map_or(0, |last| last + 1))
         };
         let last = self.endpoints.values().map(|endpoint| endpoint.counts.last + 1).max().unwrap_or_default();
-        let next_seq = [last, after(&store.events)?, after(&store.dedup_order)?];
+        let next_seq = [last, after(&store.events)?, after_keys];
         self.totals.next_seq = next_seq.into_iter().fold(self.totals.next_seq, u64::max);
         self.totals.next_block = self.totals.next_block.max(after(&store.history)?);
         self.totals.next_dead = self.totals.next_dead.max(after(&store.dead_order)?);

@@ -24,6 +24,8 @@ impl Writer {
         let number = |key: &[u8]| key.try_into().ok().map(|key| EndpointUid(u32::from_be_bytes(key)));
         self.cache.clear();
         self.identities.clear();
+        // What a failed commit removed is still there.
+        self.floors = [0; 3];
         for endpoint in self.endpoints.values_mut() {
             let (epoch, unwritten) = (endpoint.epoch, endpoint.unwritten.take());
             *endpoint = Endpoint { epoch, unwritten, ..Endpoint::default() };
