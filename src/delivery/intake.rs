@@ -179,21 +179,21 @@ impl EndpointState {
 
     /// Forgets a delivery.
     pub(super) fn let_go(&mut self, seq: Seq) -> Option<Held> {
-        self.drop_body(seq);
-        let held = self.held.remove(&seq);
-        self.bodiless = self.bodiless.saturating_sub(usize::from(held.is_some()));
-        held
+        let held = self.held.remove(&seq)?;
+        match &held.event {
+            Some(event) => self.held_bytes = self.held_bytes.saturating_sub(event.body.len()),
+            None => self.bodiless = self.bodiless.saturating_sub(1),
+        }
+        Some(held)
     }
 
     fn take_in(&mut self, event: Arc<StoredEvent>) {
         let seq = event.seq;
         self.cursor = self.cursor.max(Some(seq));
-        if self.window.contains(seq) {
-            return;
+        if self.window.add(seq, event.key(), None) {
+            self.held_bytes += event.body.len();
+            self.held.insert(seq, Held { event: Some(event), attempts: 0 });
         }
-        self.window.add(seq, event.key(), None);
-        self.held_bytes += event.body.len();
-        self.held.insert(seq, Held { event: Some(event), attempts: 0 });
     }
 
     /// The deliveries to attempt next whose bodies are not here.

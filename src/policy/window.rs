@@ -1,7 +1,15 @@
 use super::Ordering;
 use crate::ids::{MessageKey, Seq};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use hashing::Seeded;
+use smallvec::SmallVec;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::time::Instant;
+
+mod hashing;
+
+/// Deliveries that keep an order. A message rarely has more than two at a time, and so few need no allocation.
+type Queue = SmallVec<[Seq; 2]>;
 
 /// The deliveries of one endpoint that are in its actor's hands, and which of them may be attempted.
 ///
@@ -14,7 +22,8 @@ use std::time::Instant;
 pub struct Window {
     ordering: Ordering,
     items: BTreeMap<Seq, Item>,
-    queues: HashMap<MessageKey, VecDeque<Seq>>,
+    /// None of them is empty.
+    queues: HashMap<MessageKey, Queue, Seeded>,
     ready: BTreeSet<Seq>,
     dues: BTreeSet<(Instant, Seq)>,
     in_flight: usize,
@@ -57,7 +66,7 @@ impl Window {
         Self {
             ordering,
             items: BTreeMap::new(),
-            queues: HashMap::new(),
+            queues: HashMap::with_hasher(Seeded::random()),
             ready: BTreeSet::new(),
             dues: BTreeSet::new(),
             in_flight: 0,
@@ -83,12 +92,6 @@ impl Window {
         self.items.is_empty()
     }
 
-    /// Whether it has this one.
-    #[must_use]
-    pub fn contains(&self, seq: Seq) -> bool {
-        self.items.contains_key(&seq)
-    }
-
     /// Attempts under way.
     #[must_use]
     pub const fn in_flight(&self) -> usize {
@@ -101,18 +104,30 @@ impl Window {
         self.items.keys().next().copied()
     }
 
-    /// Takes a delivery in; `due` says when a parked one is to be tried again. One that it has is left alone.
-    pub fn add(&mut self, seq: Seq, key: MessageKey, due: Option<Instant>) {
-        if self.items.contains_key(&seq) {
-            return;
+    /// Takes a delivery in; `due` says when a parked one is to be tried again. False: it has this one already, and
+    /// leaves it alone.
+    pub fn add(&mut self, seq: Seq, key: MessageKey, due: Option<Instant>) -> bool {
+        let Entry::Vacant(free) = self.items.entry(seq) else { return false };
+        if self.ordering != Ordering::None {
+            let queue = self.queues.entry(Self::queue_key(self.ordering, key)).or_default();
+            if let Some(head) = queue.first().copied() {
+                free.insert(Item { key, state: State::Behind, due });
+                let place = Self::enqueue(queue, &self.items, seq);
+                self.line_up(seq, place, head);
+                return true;
+            }
+            queue.push(seq);
         }
-        let state = if self.enqueue(seq, key) { State::Ready } else { State::Behind };
-        self.items.insert(seq, Item { key, state: State::Behind, due });
-        if state == State::Ready {
-            self.activate(seq);
-        } else if self.head_is_parked(key) {
-            self.blocked += 1;
-        }
+        // It is the only one of its queue: nothing follows that could be blocked.
+        let state = if let Some(due) = due {
+            self.dues.insert((due, seq));
+            State::Parked
+        } else {
+            self.ready.insert(seq);
+            State::Ready
+        };
+        free.insert(Item { key, state, due });
+        true
     }
 
     /// The next delivery to attempt.
@@ -137,30 +152,30 @@ impl Window {
 
     /// An attempt of it starts.
     pub fn start(&mut self, seq: Seq) {
-        if !matches!(self.state(seq), Some(State::Ready | State::Parked)) {
+        let Some(item) = self.items.get_mut(&seq) else { return };
+        let before = *item;
+        if !matches!(before.state, State::Ready | State::Parked) {
             return;
         }
-        self.deactivate(seq);
-        self.set(seq, State::InFlight);
+        item.state = State::InFlight;
         self.in_flight += 1;
+        self.deactivate(seq, before);
     }
 
     /// The attempt ended without a result that counts: it is as it was before.
     pub fn release(&mut self, seq: Seq) {
-        if self.state(seq) == Some(State::InFlight) {
-            self.land(seq);
+        if let Some(item) = self.items.get(&seq).copied().filter(|item| item.state == State::InFlight) {
+            self.land(seq, item.key);
         }
     }
 
     /// The attempt failed; the next one is due then.
     pub fn park(&mut self, seq: Seq, due: Instant) {
-        if self.state(seq) != Some(State::InFlight) {
-            return;
-        }
-        if let Some(item) = self.items.get_mut(&seq) {
+        if let Some(item) = self.items.get_mut(&seq).filter(|item| item.state == State::InFlight) {
             item.due = Some(due);
+            let key = item.key;
+            self.land(seq, key);
         }
-        self.land(seq);
     }
 
     /// Those whose attempts are under way.
@@ -170,47 +185,47 @@ impl Window {
 
     /// It is due now, whatever was said before. False: it does not wait for a retry.
     pub fn hasten(&mut self, seq: Seq) -> bool {
-        if self.state(seq) != Some(State::Parked) {
+        let Some(item) = self.items.get_mut(&seq).filter(|item| item.state == State::Parked) else {
             return false;
-        }
-        self.deactivate(seq);
-        if let Some(item) = self.items.get_mut(&seq) {
-            item.due = None;
-        }
-        self.activate(seq);
+        };
+        let before = *item;
+        (item.state, item.due) = (State::Ready, None);
+        self.deactivate(seq, before);
+        self.ready.insert(seq);
         true
     }
 
     /// It is settled: the one behind it moves up.
     pub fn settle(&mut self, seq: Seq) {
-        let Some(item) = self.items.get(&seq).copied() else { return };
+        let Some(item) = self.items.remove(&seq) else { return };
         match item.state {
             State::InFlight => self.in_flight -= 1,
-            State::Ready | State::Parked => self.deactivate(seq),
+            State::Ready | State::Parked => self.deactivate(seq, item),
             State::Behind => self.blocked -= usize::from(self.head_is_parked(item.key)),
         }
-        self.items.remove(&seq);
-        let Some(queue) = self.queues.get_mut(&Self::queue_key(self.ordering, item.key)) else { return };
-        let was_head = queue.front() == Some(&seq);
-        queue.retain(|queued| *queued != seq);
-        let head = queue.front().copied();
-        if head.is_none() {
-            self.queues.remove(&Self::queue_key(self.ordering, item.key));
+        if self.ordering == Ordering::None {
+            return;
         }
-        if let Some(head) = head.filter(|head| was_head && self.state(*head) == Some(State::Behind)) {
+        let queue_key = Self::queue_key(self.ordering, item.key);
+        let hash_map::Entry::Occupied(mut queue) = self.queues.entry(queue_key) else { return };
+        if queue.get().as_slice() == [seq] {
+            queue.remove();
+            return;
+        }
+        let queue = queue.get_mut();
+        let Some(place) = queue.iter().position(|queued| *queued == seq) else { return };
+        queue.remove(place);
+        let head = queue.first().copied().filter(|_| place == 0);
+        if let Some(head) = head.filter(|head| self.state(*head) == Some(State::Behind)) {
             self.activate(head);
         }
     }
 
     /// Makes ready what is due.
     pub fn wake_due(&mut self, now: Instant) {
-        while let Some((due, seq)) = self.dues.first().copied().filter(|(due, _)| *due <= now) {
-            debug_assert!(due <= now);
-            self.deactivate(seq);
-            if let Some(item) = self.items.get_mut(&seq) {
-                item.due = None;
-            }
-            self.activate(seq);
+        while let Some((_, seq)) = self.dues.first().copied().filter(|(due, _)| *due <= now) {
+            let parked = self.hasten(seq);
+            debug_assert!(parked);
         }
     }
 
@@ -224,7 +239,7 @@ impl Window {
     pub fn behind(&self, seq: Seq) -> impl Iterator<Item = Seq> + '_ {
         let key = self.items.get(&seq).map(|item| Self::queue_key(self.ordering, item.key));
         let queue = key.filter(|_| self.ordering != Ordering::None).and_then(|key| self.queues.get(&key));
-        let queue = queue.filter(|queue| queue.front() == Some(&seq));
+        let queue = queue.filter(|queue| queue.first() == Some(&seq));
         queue.into_iter().flatten().skip(1).copied()
     }
 
@@ -260,14 +275,17 @@ impl Window {
             let queue = self.queues.get(&Self::queue_key(self.ordering, item.key));
             match (self.ordering, item.state) {
                 (Ordering::None, state) => state != State::Behind,
-                (_, State::Ready | State::Parked) => queue.is_some_and(|queue| queue.front() == Some(seq)),
-                (_, State::Behind) => queue.is_some_and(|queue| queue.front() != Some(seq)),
+                (_, State::Ready | State::Parked) => queue.is_some_and(|queue| queue.first() == Some(seq)),
+                (_, State::Behind) => queue.is_some_and(|queue| queue.first() != Some(seq)),
                 (_, State::InFlight) => queue.is_some_and(|queue| queue.contains(seq)),
             }
         });
         let blocked =
             self.items.values().filter(|i| i.state == State::Behind && self.head_is_parked(i.key)).count();
+        let queued: usize = self.queues.values().map(|queue| queue.len()).sum();
         heads_only
+            && queued == if self.ordering == Ordering::None { 0 } else { self.items.len() }
+            && self.queues.values().all(|queue| !queue.is_empty())
             && blocked == self.blocked
             && count(State::Ready) == self.ready.len()
             && count(State::Parked) == self.dues.len()
@@ -278,57 +296,49 @@ impl Window {
         if ordering == Ordering::Endpoint { MessageKey(0) } else { key }
     }
 
-    /// Puts it into its queue, by its number, but never before one in flight. True: it is the head.
-    fn enqueue(&mut self, seq: Seq, key: MessageKey) -> bool {
-        if self.ordering == Ordering::None {
-            return true;
+    /// Puts it into its queue, by its number, but never before one in flight. Returns its place; 0 is the head.
+    fn enqueue(queue: &mut Queue, items: &BTreeMap<Seq, Item>, seq: Seq) -> usize {
+        if queue.last().is_none_or(|last| *last < seq) {
+            queue.push(seq);
+            return queue.len() - 1;
         }
-        let queue_key = Self::queue_key(self.ordering, key);
-        let queue = self.queues.entry(queue_key).or_default();
-        let Some(head) = queue.front().copied() else {
-            queue.push_back(seq);
-            return true;
-        };
-        if queue.back().is_some_and(|last| *last < seq) {
-            queue.push_back(seq);
-            return false;
-        }
-        let flying =
-            queue.iter().take_while(|s| self.items.get(s).is_some_and(|i| i.state == State::InFlight));
+        let flying = queue.iter().take_while(|s| items.get(s).is_some_and(|i| i.state == State::InFlight));
         let first = flying.count();
         let place =
             queue.iter().skip(first).position(|other| *other > seq).map_or(queue.len(), |at| at + first);
         queue.insert(place, seq);
-        if place != 0 {
-            return false;
+        place
+    }
+
+    /// One that is behind the head of its queue was put into this place; in the first it takes over from the head.
+    fn line_up(&mut self, seq: Seq, place: usize, head: Seq) {
+        let Some(item) = self.items.get(&head).copied() else { return };
+        self.blocked += usize::from(item.state == State::Parked);
+        if place == 0 {
+            self.deactivate(head, item);
+            self.set(head, State::Behind);
+            self.activate(seq);
         }
-        self.deactivate(head);
-        self.set(head, State::Behind);
-        true
     }
 
     /// An attempt is over, and the delivery is not settled. It is the head of its queue, unless the order changed
     /// while it was in flight.
-    fn land(&mut self, seq: Seq) {
-        let Some(item) = self.items.get(&seq).copied() else { return };
+    fn land(&mut self, seq: Seq, key: MessageKey) {
         self.in_flight -= 1;
-        let queue_key = Self::queue_key(self.ordering, item.key);
+        let queue_key = Self::queue_key(self.ordering, key);
         if self.ordering == Ordering::None || self.leads(seq, queue_key) {
             self.activate(seq);
             return;
         }
-        if let Some(queue) = self.queues.get_mut(&queue_key) {
-            queue.retain(|queued| *queued != seq);
-        }
         self.set(seq, State::Behind);
-        if self.enqueue(seq, item.key) {
-            self.activate(seq);
-        } else if let Some(head) = self.queues.get(&queue_key).and_then(VecDeque::front).copied() {
-            match self.state(head) {
-                Some(State::Behind) => self.activate(head),
-                Some(State::Parked) => self.blocked += 1,
-                _ => {}
-            }
+        let queue = self.queues.entry(queue_key).or_default();
+        queue.retain(|queued| *queued != seq);
+        let head = queue.first().copied();
+        let place = Self::enqueue(queue, &self.items, seq);
+        let Some(head) = head else { return self.activate(seq) };
+        self.line_up(seq, place, head);
+        if place != 0 && self.state(head) == Some(State::Behind) {
+            self.activate(head);
         }
     }
 
@@ -336,7 +346,7 @@ impl Window {
     fn leads(&self, seq: Seq, queue_key: MessageKey) -> bool {
         let Some(queue) = self.queues.get(&queue_key) else { return false };
         let second = queue.get(1);
-        queue.front() == Some(&seq)
+        queue.first() == Some(&seq)
             && second.is_none_or(|second| *second > seq && self.state(*second) != Some(State::InFlight))
     }
 
@@ -354,9 +364,8 @@ impl Window {
         }
     }
 
-    /// Takes it out of the ready or the parked ones.
-    fn deactivate(&mut self, seq: Seq) {
-        let Some(item) = self.items.get(&seq).copied() else { return };
+    /// Takes it, as it was, out of the ready or the parked ones.
+    fn deactivate(&mut self, seq: Seq, item: Item) {
         match (item.state, item.due) {
             (State::Ready, _) => {
                 self.ready.remove(&seq);
@@ -369,17 +378,18 @@ impl Window {
         }
     }
 
+    /// How many are behind the head of a queue.
     fn followers(&self, key: MessageKey) -> usize {
         if self.ordering == Ordering::None {
             return 0;
         }
-        let queue = self.queues.get(&Self::queue_key(self.ordering, key));
+        let queue = self.queues.get(&Self::queue_key(self.ordering, key)).filter(|queue| queue.len() > 1);
         queue.map_or(0, |queue| queue.iter().filter(|s| self.state(**s) == Some(State::Behind)).count())
     }
 
     fn head_is_parked(&self, key: MessageKey) -> bool {
         let queue = self.queues.get(&Self::queue_key(self.ordering, key));
-        let head = queue.filter(|_| self.ordering != Ordering::None).and_then(VecDeque::front);
+        let head = queue.filter(|_| self.ordering != Ordering::None).and_then(|queue| queue.first());
         head.is_some_and(|head| self.state(*head) == Some(State::Parked))
     }
 

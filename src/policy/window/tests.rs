@@ -96,11 +96,43 @@ fn a_probe_takes_the_oldest_due_or_not() {
     assert_eq!(window.next_due(), Some(window.next_due().unwrap()));
 }
 
+#[test]
+fn one_that_it_has_is_left_alone() {
+    let mut window = window(Ordering::Message, &[(1, A)]);
+    assert!(!window.add(Seq(1), B, Some(start())));
+    assert_eq!(window.upcoming().collect::<Vec<_>>(), [Seq(1)]);
+    window.start(Seq(1));
+    assert!(!window.add(Seq(1), A, None));
+    assert_eq!((window.in_flight(), window.next()), (1, None));
+    assert!(window.check());
+}
+
+#[test]
+fn an_earlier_one_takes_over_from_a_parked_head_and_frees_what_was_blocked() {
+    let mut window = Window::new(Ordering::Message);
+    for seq in [4, 6, 8] {
+        window.add(Seq(seq), A, Some(start() + Duration::from_secs(5)));
+    }
+    assert_eq!(window.room(8).slots, 8);
+    window.add(Seq(2), A, None);
+    assert_eq!(window.next(), Some(Seq(2)));
+    assert_eq!(window.behind(Seq(2)).collect::<Vec<_>>(), [Seq(4), Seq(6), Seq(8)]);
+    assert_eq!((window.next_due(), window.room(8).slots), (None, 4));
+    assert!(window.check());
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Add(u8, bool),
+    /// Before some that are there.
+    AddLate(u8, u8, bool),
+    AddAgain(u8),
     Start,
+    Probe,
+    Hasten(u8),
     Settle(u8),
+    /// In flight or not.
+    SettleAny(u8),
     Park(u8),
     Release(u8),
     Wake,
@@ -110,7 +142,12 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0u8..5, prop::bool::weighted(0.2)).prop_map(|(key, parked)| Step::Add(key, parked)),
+        2 => (any::<u8>(), 0u8..5, prop::bool::weighted(0.2)).prop_map(|(n, key, parked)| Step::AddLate(n, key, parked)),
+        1 => any::<u8>().prop_map(Step::AddAgain),
         6 => Just(Step::Start),
+        1 => Just(Step::Probe),
+        1 => any::<u8>().prop_map(Step::Hasten),
+        1 => any::<u8>().prop_map(Step::SettleAny),
         3 => any::<u8>().prop_map(Step::Settle),
         3 => any::<u8>().prop_map(Step::Park),
         1 => any::<u8>().prop_map(Step::Release),
@@ -135,13 +172,37 @@ proptest! {
         let mut next = 0;
         for step in steps {
             let pick = |n: u8, flying: &[Seq]| (!flying.is_empty()).then(|| usize::from(n) % flying.len());
+            let any = |n: u8, keys: &BTreeMap<Seq, MessageKey>| keys.keys().nth(usize::from(n) % keys.len().max(1)).copied();
             match step {
                 Step::Add(key, parked) => {
-                    next += 1;
+                    next += 2;
                     let key = MessageKey(u64::from(key));
-                    window.add(Seq(next), key, parked.then(|| now + Duration::from_secs(3)));
+                    prop_assert!(window.add(Seq(next), key, parked.then(|| now + Duration::from_secs(3))));
                     keys.insert(Seq(next), key);
                 }
+                Step::AddLate(n, key, parked) => {
+                    let seq = Seq((u64::from(n) * 2 + 1) % (next + 2));
+                    if let std::collections::btree_map::Entry::Vacant(free) = keys.entry(seq) {
+                        let key = *free.insert(MessageKey(u64::from(key)));
+                        prop_assert!(window.add(seq, key, parked.then(|| now + Duration::from_secs(3))));
+                    }
+                }
+                Step::AddAgain(n) => if let Some(seq) = any(n, &keys) {
+                    prop_assert!(!window.add(seq, keys[&seq], Some(now)));
+                },
+                Step::Probe => if let Some(seq) = window.oldest() {
+                    prop_assert!(!flying.contains(&seq));
+                    window.start(seq);
+                    flying.push(seq);
+                },
+                Step::Hasten(n) => if let Some(seq) = any(n, &keys) && window.hasten(seq) {
+                    prop_assert!(window.upcoming().any(|ready| ready == seq));
+                },
+                Step::SettleAny(n) => if let Some(seq) = any(n, &keys) {
+                    flying.retain(|other| *other != seq);
+                    keys.remove(&seq);
+                    window.settle(seq);
+                },
                 Step::Start => if let Some(seq) = window.next() {
                     let key = keys[&seq];
                     match ordering {
