@@ -169,6 +169,7 @@ pub struct EndpointState {
     /// Deliveries that were erased while a read was under way, which may still have seen them.
     pub(super) erased: HashSet<Seq>,
     pub(super) seen: u64,
+    /// When it fires, at the latest when something is due.
     pub(super) timer: Option<(Instant, AbortOnDropHandle<()>)>,
     pub(super) idle_since: Option<Instant>,
     /// The reason of a plain success, shared.

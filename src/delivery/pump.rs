@@ -14,33 +14,33 @@ impl EndpointState {
     pub(super) fn pump(&mut self, myself: &ActorRef<EndpointMessage>) {
         let now = self.args.clock.now();
         self.window.wake_due(now);
-        let mut due = self.start_attempts(myself, now);
-        due.extend(self.expire_held(now));
+        let blocked = self.start_attempts(myself, now);
+        let expired = self.expire_held(now);
         self.feed(myself, now);
         if self.hold.draining && self.window.in_flight() == 0 {
             myself.stop(Some("drained".to_owned()));
         }
         let again = [self.window.next_due(), self.hold.invalid_until, self.hold.read_again];
-        due.extend(again.into_iter().flatten().filter(|at| *at > now));
-        due.extend(self.retire_when_idle(now));
+        let again = again.into_iter().flatten().filter(|at| *at > now).min();
+        let idle = self.retire_when_idle(now);
         if self.hold.invalid_until.is_some_and(|at| at <= now) {
             self.hold.invalid_until = None;
             self.revision += 1;
             self.build_sink(myself);
         }
-        self.arm(myself, now, due.into_iter().min());
+        self.arm(myself, now, [blocked, expired, again, idle].into_iter().flatten().min());
         debug_assert!(cfg!(not(test)) || self.window.check());
         self.publish_condition(self.hold.condition(self.breaker.is_closed(), now));
     }
 
     /// Starts attempts until something keeps it from starting more; returns when to look again because of that.
-    fn start_attempts(&mut self, myself: &ActorRef<EndpointMessage>, now: Instant) -> Vec<Instant> {
+    fn start_attempts(&mut self, myself: &ActorRef<EndpointMessage>, now: Instant) -> Option<Instant> {
         if self.sink.is_none() || self.lease.is_none() {
-            return Vec::new();
+            return None;
         }
         loop {
             let most = match self.hold.gate(now) {
-                Gate::Shut(until) => return until.into_iter().collect(),
+                Gate::Shut(until) => return until,
                 Gate::OneAtATime => 1,
                 Gate::Open => {
                     let concurrency = self.args.spec.delivery.concurrency.get();
@@ -48,10 +48,10 @@ impl EndpointState {
                 }
             };
             if self.window.in_flight() >= most || !self.may_be_repeated() {
-                return Vec::new();
+                return None;
             }
             let probing = !self.breaker.is_closed();
-            let Some(seq) = self.candidate(probing) else { return Vec::new() };
+            let seq = self.candidate(probing)?;
             if self.expire(seq) {
                 continue;
             }
@@ -59,24 +59,24 @@ impl EndpointState {
             let own = self.window.in_flight();
             let permit = if own == 0 { None } else { self.args.limit.take(own) };
             if own > 0 && permit.is_none() {
-                return Vec::new();
+                return None;
             }
             // Asked first: what it keeps from starting takes nothing of the rate.
             match self.breaker.shut(now) {
-                Some(Admission::Until(until)) => return vec![until],
-                Some(_) => return Vec::new(),
+                Some(Admission::Until(until)) => return Some(until),
+                Some(_) => return None,
                 None => {}
             }
             if let Some(Err(wait)) = self.rate.as_mut().map(|rate| rate.take(now, 1)) {
-                return vec![now + wait];
+                return Some(now + wait);
             }
             let (admission, transition) = self.breaker.admit(now);
             self.count(transition);
             match admission {
                 Admission::Go => self.start(myself, seq, false, permit),
                 Admission::Probe => self.start(myself, seq, true, permit),
-                Admission::Until(until) => return vec![until],
-                Admission::Probing => return Vec::new(),
+                Admission::Until(until) => return Some(until),
+                Admission::Probing => return None,
             }
         }
     }
@@ -130,15 +130,15 @@ impl EndpointState {
         });
     }
 
-    /// One timer, for whatever is due first. It is left alone when it fires early enough already.
+    /// One timer, for whatever is due first. One that fires no later than that is left alone, whatever it was armed
+    /// for: all it does is to have us look again, and then it is armed for what is due by then. So an endpoint that is
+    /// idle after every event arms one a minute, not one an event.
     fn arm(&mut self, myself: &ActorRef<EndpointMessage>, now: Instant, due: Option<Instant>) {
-        let Some(due) = due else {
-            self.timer = None;
-            return;
-        };
-        if self.timer.as_ref().is_some_and(|(armed, _)| *armed <= due && *armed > now) {
+        let Some(due) = due else { return };
+        if self.timer.as_ref().is_some_and(|(armed, _)| *armed <= due) {
             return;
         }
+        // Not at once: what is due and cannot be done yet must not keep us busy.
         let wait = due.saturating_duration_since(now).max(Duration::from_millis(1));
         let myself = myself.clone();
         #[expect(clippy::disallowed_methods, reason = "the handle aborts it when the state goes")]

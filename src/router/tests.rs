@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
+mod idle;
 mod panics;
 
 /// Tells what it was given; panics when the message says so.
