@@ -3,7 +3,7 @@ use super::expiry::Expiry;
 use super::hold::Hold;
 use super::{AttemptLimit, Condition, EndpointShared};
 use crate::chance::Chance;
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_ms};
 use crate::ids::{EndpointUid, Generation, Seq};
 use crate::metrics::EndpointMetrics;
 use crate::policy::{Breaker, SlowStart, TokenBucket, Window};
@@ -144,6 +144,10 @@ pub enum EndpointMessage {
 /// Everything an endpoint's actor knows. All of it can be rebuilt from the spool and the file.
 pub struct EndpointState {
     pub(super) args: EndpointArgs,
+    /// When the message that is handled was taken up: the clock is read once for all that follows from it.
+    pub(super) now: Instant,
+    /// The same time, milliseconds since the Unix epoch.
+    pub(super) now_ms: u64,
     /// Counts the configurations this actor has had: what is based on an older one says so.
     pub(super) revision: u64,
     pub(super) sink: Option<Arc<dyn Sink>>,
@@ -210,6 +214,8 @@ impl Actor for EndpointActor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         while state.tasks.try_join_next().is_some() {}
+        state.now = state.args.clock.now();
+        state.now_ms = unix_ms(&*state.args.clock);
         match message {
             EndpointMessage::Wake(wake) => state.on_wake(wake),
             EndpointMessage::Missed => state.seen += 1,
@@ -261,8 +267,10 @@ impl EndpointState {
     fn new(args: EndpointArgs) -> Self {
         let settings = &args.spec.delivery;
         let remembered = args.spool.endpoint_state(args.uid);
-        let now = args.clock.now();
+        let (now, now_ms) = (args.clock.now(), unix_ms(&*args.clock));
         Self {
+            now,
+            now_ms,
             revision: 0,
             sink: None,
             lease: None,
@@ -273,7 +281,7 @@ impl EndpointState {
             breaker: Breaker::new(settings.breaker.clone()),
             slow_start: SlowStart::new(),
             rate: settings.rate.map(|rate| TokenBucket::new(rate, now)),
-            hold: Hold::new(&args.spec, &remembered, args.removed, now, crate::clock::unix_ms(&*args.clock)),
+            hold: Hold::new(&args.spec, &remembered, args.removed, now, now_ms),
             expiry: Expiry::default(),
             remembered,
             cursor: None,
@@ -346,21 +354,19 @@ impl EndpointState {
             Err(reason) => {
                 let name = &self.args.spec.identity.name;
                 tracing::error!(endpoint = %name, %reason, "cannot build the sink; its deliveries are held");
-                self.hold.invalid_until = Some(self.args.clock.now() + Hold::LOOK_AGAIN);
+                self.hold.invalid_until = Some(self.now + Hold::LOOK_AGAIN);
                 self.problem(&reason);
             }
         }
     }
 
     pub(super) fn problem(&self, reason: &str) {
-        let at_ms = crate::clock::unix_ms(&*self.args.clock);
-        self.args.shared.set_problem(Some(super::Problem { at_ms, reason: reason.into() }));
+        self.args.shared.set_problem(Some(super::Problem { at_ms: self.now_ms, reason: reason.into() }));
     }
 
     /// Says what it does with its deliveries, where others can see it.
     pub(super) fn publish_condition(&self, condition: Condition) {
-        let clock = &*self.args.clock;
-        self.args.shared.set_condition(condition, || crate::clock::unix_ms(clock));
+        self.args.shared.set_condition(condition, || self.now_ms);
         self.args.shared.set_in_flight(self.window.in_flight());
     }
 }

@@ -77,15 +77,14 @@ impl EndpointState {
             tracing::warn!(endpoint = %name, %reason, "blocked: its deliveries are held");
         }
         self.problem(reason);
-        self.hold.blocked_until = Some(self.args.clock.now() + Hold::LOOK_AGAIN);
+        self.hold.blocked_until = Some(self.now + Hold::LOOK_AGAIN);
     }
 
     fn judge(&mut self, probe: bool, counted: Option<bool>, finding: Probe) {
-        let now = self.args.clock.now();
         let transition = if probe {
-            self.breaker.probed(finding, now)
+            self.breaker.probed(finding, self.now)
         } else {
-            counted.and_then(|success| self.breaker.record(success, now))
+            counted.and_then(|success| self.breaker.record(success, self.now))
         };
         let concurrency = self.args.spec.delivery.concurrency.get();
         match (transition, counted) {
@@ -99,7 +98,7 @@ impl EndpointState {
 
     fn deliver(&mut self, seq: Seq, attempt: &Attempt) {
         let accepted = self.held.get(&seq).and_then(|held| Some(held.event.as_ref()?.accepted_ms));
-        let age = crate::clock::unix_ms(&*self.args.clock).saturating_sub(accepted.unwrap_or_default());
+        let age = self.now_ms.saturating_sub(accepted.unwrap_or_default());
         self.args.metrics.delivered(Duration::from_millis(age));
         self.settle(seq, Ok(()), "", Some(attempt));
     }
@@ -120,7 +119,7 @@ impl EndpointState {
         let times = attempt.map(|attempt| attempt.timings).unwrap_or_default();
         HistoryNote {
             attempts,
-            ended_ms: crate::clock::unix_ms(&*self.args.clock),
+            ended_ms: self.now_ms,
             took_us: attempt.map_or(0, |attempt| us(attempt.took)),
             steps: Steps {
                 dns_us: times.dns.map(us),
@@ -165,17 +164,16 @@ impl EndpointState {
             Wait::None => Duration::ZERO,
             Wait::Delivery(wait) | Wait::Endpoint(wait) => wait,
         };
-        let now_ms = crate::clock::unix_ms(&*self.args.clock);
         // At the latest when it is too old: then it is looked at once more, and is dead.
         let left = retry.max_age.saturating_sub(age) + Duration::from_millis(1);
         let wait = scheduled.max(asked).min(left);
-        let due_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let due_ms = self.now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         let note = self.note(attempts, &attempt.outcome.reason, Some(attempt));
         if let Some(lease) = &self.lease {
             self.args.spool.park(lease, Parked { seq, key: event.key(), due_ms, attempts }, note);
         }
         self.args.metrics.retry_scheduled();
-        self.window.park(seq, self.args.clock.now() + wait);
+        self.window.park(seq, self.now + wait);
         self.drop_body(seq);
         let behind: Vec<Seq> = self.window.behind(seq).collect();
         for seq in behind {
@@ -186,13 +184,13 @@ impl EndpointState {
     /// The destination asked the whole endpoint to wait.
     fn wait(&mut self, wait: Wait) {
         let Wait::Endpoint(wait) = wait else { return };
-        let until = self.args.clock.now() + wait;
+        let until = self.now + wait;
         if self.hold.wait_until.is_some_and(|earlier| earlier >= until) {
             return;
         }
         self.hold.wait_until = Some(until);
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let until_ms = crate::clock::unix_ms(&*self.args.clock).saturating_add(wait_ms);
+        let until_ms = self.now_ms.saturating_add(wait_ms);
         self.remembered.wait_until_ms = Some(until_ms);
         self.remember();
         tracing::info!(endpoint = %self.args.spec.identity.name, ?wait, "told to wait: its deliveries are held");
@@ -202,7 +200,7 @@ impl EndpointState {
     fn suspend(&mut self) {
         self.hold.suspended = true;
         let fingerprint = self.args.spec.fingerprint().unwrap_or_default();
-        self.remembered.suspended = Some((crate::clock::unix_ms(&*self.args.clock), fingerprint));
+        self.remembered.suspended = Some((self.now_ms, fingerprint));
         self.remember();
         tracing::warn!(endpoint = %self.args.spec.identity.name, "gone (410): its deliveries are held until it is resumed or its destination changes");
     }

@@ -116,7 +116,7 @@ impl EndpointState {
         self.window.reorder(is.ordering);
         self.breaker.reconfigure(is.breaker.clone());
         if was.rate != is.rate {
-            self.rate = is.rate.map(|rate| TokenBucket::new(rate, self.args.clock.now()));
+            self.rate = is.rate.map(|rate| TokenBucket::new(rate, self.now));
         }
         let same_host = (was.connect_timeout, was.timeout, was.concurrency)
             == (is.connect_timeout, is.timeout, is.concurrency);
@@ -167,15 +167,14 @@ impl EndpointState {
     /// While a person has paused it, its deliveries do not grow old.
     pub(super) fn note_pause(&mut self) {
         let paused = self.args.spec.lifecycle == Lifecycle::Paused;
-        if self.remembered.pauses.set(paused, crate::clock::unix_ms(&*self.args.clock)) {
+        if self.remembered.pauses.set(paused, self.now_ms) {
             self.remember();
         }
     }
 
     /// How old a delivery is as far as `max_age` goes.
     pub(super) fn age(&self, accepted_ms: u64) -> Duration {
-        let now_ms = crate::clock::unix_ms(&*self.args.clock);
-        Duration::from_millis(self.remembered.pauses.age_ms(accepted_ms, now_ms))
+        Duration::from_millis(self.remembered.pauses.age_ms(accepted_ms, self.now_ms))
     }
 
     pub(super) fn remember(&self) {
@@ -190,9 +189,9 @@ impl EndpointState {
         match transition {
             None => {}
             Some(Transition::Opened(until)) => {
-                let wait = until.saturating_duration_since(self.args.clock.now());
+                let wait = until.saturating_duration_since(self.now);
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                let probe_ms = crate::clock::unix_ms(&*self.args.clock).saturating_add(wait_ms);
+                let probe_ms = self.now_ms.saturating_add(wait_ms);
                 self.args.shared.set_probe_ms(Some(probe_ms));
                 self.args.metrics.breaker("open");
                 tracing::warn!(endpoint = %name, probe_in = ?wait, "failing: its deliveries are held, and it is probed");

@@ -20,13 +20,12 @@ impl EndpointState {
     /// The lease is here: the parked ones first, since they decide what may not pass.
     pub(super) fn on_booted(&mut self, (lease, parked): (Lease, Vec<Parked>)) {
         self.lease = Some(lease);
-        let (now, now_ms) = (self.args.clock.now(), crate::clock::unix_ms(&*self.args.clock));
         let longest = self.args.spec.delivery.retry.schedule.iter().max().copied().unwrap_or_default() * 2;
         for Parked { seq, key, due_ms, attempts } in parked {
             // Never longer than the schedule or the destination could have said, whatever the clock did in between.
-            let left =
-                Duration::from_millis(due_ms.saturating_sub(now_ms)).min(longest.max(Hold::LONGEST_WAIT));
-            self.window.add(seq, key, Some(now + left));
+            let left = Duration::from_millis(due_ms.saturating_sub(self.now_ms))
+                .min(longest.max(Hold::LONGEST_WAIT));
+            self.window.add(seq, key, Some(self.now + left));
             self.held.insert(seq, Held { event: None, attempts });
             self.bodiless += 1;
         }
@@ -47,7 +46,7 @@ impl EndpointState {
             && self.caught_up()
             && wake.after.is_none_or(|after| self.cursor >= Some(after));
         let wanted = gapless
-            && self.hold.gate(self.args.clock.now()) == Gate::Open
+            && self.hold.gate(self.now) == Gate::Open
             && self.breaker.is_closed()
             && self.has_room(wake.events.len());
         if !wanted {
@@ -201,7 +200,7 @@ impl EndpointState {
         if self.bodiless == 0 {
             return Vec::new();
         }
-        if self.sink.is_none() || self.hold.gate(self.args.clock.now()) != Gate::Open {
+        if self.sink.is_none() || self.hold.gate(self.now) != Gate::Open {
             return self.probe_body();
         }
         if !self.breaker.is_closed() {
@@ -219,7 +218,7 @@ impl EndpointState {
 
     /// Whether something may be done with a delivery as things stand: sent, or buried.
     fn may_be_wanted(&self) -> bool {
-        self.hold.gate(self.args.clock.now()) != Gate::Shut(None) || self.overdue()
+        self.hold.gate(self.now) != Gate::Shut(None) || self.overdue()
     }
 
     fn slots_held(&self) -> usize {
@@ -236,7 +235,7 @@ impl EndpointState {
             Ok(value) => Ok(Some(value)),
             Err(SpoolError::Store(reason)) => {
                 tracing::warn!(endpoint = %self.args.spec.identity.name, %reason, "cannot read the spool");
-                self.hold.read_again = Some(self.args.clock.now() + Duration::from_secs(1));
+                self.hold.read_again = Some(self.now + Duration::from_secs(1));
                 Ok(None)
             }
             Err(error) => Err(error),

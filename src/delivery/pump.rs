@@ -12,7 +12,7 @@ impl EndpointState {
     /// Starts what may start, asks for what is missing, and arms the timer for what is due next. Called after every
     /// message: whatever changed, this is the one place that acts on it.
     pub(super) fn pump(&mut self, myself: &ActorRef<EndpointMessage>) {
-        let now = self.args.clock.now();
+        let now = self.now;
         self.window.wake_due(now);
         let blocked = self.start_attempts(myself, now);
         let expired = self.expire_held(now);
