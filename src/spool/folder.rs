@@ -4,6 +4,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock, statvfs};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The format that this code reads and writes.
 const FORMAT: &str = "postrider spool 1\n";
@@ -41,6 +42,10 @@ pub enum OpenError {
     #[error("failed to open the store: {0}")]
     Store(String),
 }
+
+/// How often a lock that is held is tried, and how long it is waited before each next time.
+const COPIES: usize = 20;
+const COPY: Duration = Duration::from_millis(10);
 
 /// What `FORMAT` says: the format, and the checksum of that line, so that a wrong byte is not taken for another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,9 +239,14 @@ impl Folder {
     }
 }
 
+/// Locks a file, or says who holds it. A process that is being started by another thread, or that was when this
+/// process's forerunner ended, has a copy of every file until its program runs: so long it is waited for.
 fn hold(mut lock: File, name: &Path) -> Result<File, OpenError> {
-    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        return Ok(lock);
+    for _ in 0..COPIES {
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(lock);
+        }
+        std::thread::sleep(COPY);
     }
     let mut holder = Vec::new();
     let _ = lock.read_to_end(&mut holder);

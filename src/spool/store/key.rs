@@ -15,6 +15,10 @@ const LONG: u8 = u8::MAX;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Key {
     short: [u8; INLINE + 1],
+    #[expect(
+        clippy::box_collection,
+        reason = "one pointer for what is hardly ever there: keys are moved about"
+    )]
     long: Option<Box<Vec<u8>>>,
 }
 
