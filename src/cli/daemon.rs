@@ -61,10 +61,20 @@ fn announce(path: &Path, app: &App) -> io::Result<()> {
 /// Runs a daemon. A thread that is stuck in the system when it ends, in a look-up of a name or in a write to a pipe that
 /// nobody reads, is left behind: it must not keep the process.
 pub(super) fn to_its_end(daemon: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    small_pages();
     let runtime = runtime()?;
     let ended = runtime.block_on(daemon);
     runtime.shutdown_background();
     ended
+}
+
+/// Has the kernel give this process, and the programs it starts, pages of 4 KiB only. The allocator asks for huge ones,
+/// and clearing one of 2 MiB took a processor for up to 15 ms on a virtual machine, within the kernel: whoever shares
+/// the processor waits.
+fn small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "the kernel may go on giving huge pages");
+    }
 }
 
 /// Two thirds of the work per event is the kernel's, so a few threads are plenty, and the fewer the cheaper.

@@ -107,3 +107,9 @@ async fn bad_neighbours_do_not_delay_a_healthy_endpoint() {
         assert!(holds, "p99 among healthy and among silent neighbours: {found:?} us");
     }
 }
+
+#[tokio::test]
+async fn the_kernel_clears_no_huge_page_while_deliveries_wait_for_it() {
+    let daemon = daemon().start().await;
+    assert_eq!(daemon.kernel_status("THP_enabled:"), "0");
+}

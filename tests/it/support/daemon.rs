@@ -358,9 +358,14 @@ impl Daemon {
     }
 
     fn status_mib(&self, key: &str) -> u64 {
+        self.kernel_status(key).trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+    }
+
+    /// A line of `/proc/PID/status`.
+    pub(crate) fn kernel_status(&self, key: &str) -> String {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
         let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("in its status");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+        line.trim().to_owned()
     }
 
     /// The end of what it said.
