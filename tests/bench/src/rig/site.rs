@@ -173,18 +173,21 @@ impl<'a> Site<'a> {
         pace: Pace,
         meanwhile: impl FnOnce() -> Result<T>,
     ) -> Result<(Cost, T)> {
-        let (cpu, syncs, start) = (self.cpu()?, self.syncs()?, Instant::now());
+        // What asking for the syncs costs is not a part of the figures: with many endpoints that is much text.
+        let syncs = self.syncs()?;
+        let (cpu, start) = (self.cpu()?, Instant::now());
         let (published, other) = self.publish(name, pace, meanwhile)?;
         self.deliveries += published.deliveries;
         if !self.shape.down {
             self.drained()?;
         }
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), self.cpu()? - cpu);
         #[expect(clippy::cast_precision_loss, reason = "counts of one run")]
         let (events, deliveries, syncs) =
             (published.accepted as f64, published.deliveries as f64, (self.syncs()? - syncs) as f64);
         let cost = Cost {
-            seconds: start.elapsed().as_secs_f64(),
-            cpu: self.cpu()? - cpu,
+            seconds,
+            cpu,
             events,
             deliveries,
             syncs,
