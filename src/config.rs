@@ -21,12 +21,12 @@ mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod keys;
-mod known_files;
 mod load;
 mod mask;
 mod schema;
 mod secrets;
 mod section;
+mod shared;
 mod sink_table;
 mod source;
 mod tls;
@@ -53,10 +53,10 @@ pub use effective::{
 pub use endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
 pub use error::{ConfigError, ConfigErrors};
 pub use form::{Form, account_of, keys_at};
-pub use known_files::KnownFiles;
 pub(crate) use load::list_toml;
 pub use load::{EndpointText, Files, Loaded, LoadedEndpoint, Loader, MAX_FILE, is_endpoint_name, load};
 pub(crate) use mask::is_secret_name;
 pub use schema::{FileKind, manual, schema};
 pub use secrets::{MAX_SECRET, SecretSource, SystemSecrets};
+pub use shared::Shared;
 pub(crate) use units::{duration as parse_duration, rate as parse_rate};

@@ -6,9 +6,11 @@ mod endpoint;
 mod explain;
 pub mod filter;
 mod index;
+mod sink;
 
 pub use catalogue::Catalogue;
-pub use endpoint::{EndpointSpec, Lifecycle, Selection, Settings, SinkSpec};
+pub use endpoint::{EndpointSpec, Lifecycle, Selection};
 pub use explain::{Condition, Explained};
 pub use filter::Filter;
 pub use index::{Candidates, Entry, Table};
+pub use sink::SinkSpec;

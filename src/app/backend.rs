@@ -165,7 +165,7 @@ impl Backend {
                     note: note(condition, &state, observed.shared.probe_ms(), now_ms),
                     since_ms: since(condition, &state, began, change(&observed.identity)),
                     sink: sink.map(|sink| sink.kind.to_string()),
-                    destination: sink.map(|sink| sink.plan.destination()),
+                    destination: sink.map(|sink| sink.destination.to_string()),
                     ready: backlog.as_ref().map_or(0, |backlog| backlog.ready),
                     parked: backlog.as_ref().map_or(0, |backlog| backlog.parked),
                     dead: backlog.as_ref().map_or(0, |backlog| backlog.dead),
@@ -202,7 +202,7 @@ impl Backend {
                 note: note(condition, &state, None, now_ms),
                 since_ms: since(condition, &state, None, change(&entry.spec.identity)),
                 sink: entry.spec.sink.as_ref().map(|sink| sink.kind.to_string()),
-                destination: entry.spec.sink.as_ref().map(|sink| sink.plan.destination()),
+                destination: entry.spec.sink.as_ref().map(|sink| sink.destination.to_string()),
                 events: wanted(Some(entry), |spec| &spec.events),
                 products: wanted(Some(entry), |spec| &spec.products),
                 ..EndpointStatus::default()

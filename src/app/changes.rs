@@ -96,6 +96,9 @@ impl Changes {
         let mut there = std::collections::HashSet::with_capacity(new.len());
         for spec in new {
             there.insert(&spec.identity.name);
+            if changes.len() == OF_ONE_RELOAD {
+                continue;
+            }
             match old.named(&spec.identity.name).map(|entry| &entry.spec) {
                 Some(before) if Arc::ptr_eq(before, spec) || before == spec => {}
                 Some(before) => changes.push(change(spec, differences(before, spec))),
@@ -183,7 +186,7 @@ fn differences(old: &EndpointSpec, new: &EndpointSpec) -> Vec<String> {
     }
     if old.sink != new.sink {
         let to = |spec: &EndpointSpec| {
-            spec.sink.as_ref().map_or("none".to_owned(), |sink| sink.plan.destination())
+            spec.sink.as_ref().map_or("none".to_owned(), |sink| sink.destination.to_string())
         };
         let (was, is) = (to(old), to(new));
         if was == is {

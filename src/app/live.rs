@@ -24,8 +24,13 @@ impl Publish for Live {
         let (router, spool, config) =
             (self.router.clone(), Arc::clone(&self.spool), Arc::clone(&self.config));
         let (changes, now_ms) = (Arc::clone(&self.changes), unix_ms(&*self.clock));
+        let (seen, table) = (Arc::clone(&self.changes), self.router.table());
         Box::pin(async move {
-            let changed = changes.between(&router.table(), &publication.endpoints, now_ms);
+            let compared = tokio::task::spawn_blocking(move || {
+                let changed = seen.between(&table, &publication.endpoints, now_ms);
+                (changed, publication)
+            });
+            let (changed, publication) = compared.await.map_err(|error| error.to_string())?;
             let daemon = Arc::clone(&publication.daemon);
             let generation = router.publish(publication).await.map_err(|error| error.to_string())?;
             spool.set_limits(&daemon.spool, dedup_limits(&daemon));

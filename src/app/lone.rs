@@ -1,6 +1,6 @@
 use super::files::all;
 use crate::clock::SystemClock;
-use crate::config::{self, ConfigErrors, KnownFiles, SystemSecrets};
+use crate::config::{self, ConfigErrors, Shared, SystemSecrets};
 use crate::net::{Network, NetworkPolicy, SystemResolver};
 use crate::policy::DeliverySettings;
 use postrider_sink::{Host, HostContext, SinkFactory, Table};
@@ -29,20 +29,15 @@ pub fn lone_endpoint(path: &Path, added: &[Arc<dyn SinkFactory>]) -> Result<Lone
     let base = base.parent().unwrap_or(&base);
     let plain = config::DaemonFile::read("defaults".into(), "version = 1\n".into(), base, &SystemSecrets);
     let daemon = plain.valid().ok_or_else(|| failed(&"the defaults are invalid"))?;
-    let context = config::Context {
-        daemon,
-        sinks: &sinks,
-        secrets: &SystemSecrets,
-        base,
-        known: &KnownFiles::default(),
-    };
+    let context =
+        config::Context { daemon, sinks: &sinks, secrets: &SystemSecrets, base, shared: &Shared::default() };
     let file = path.display().to_string().into();
     let compiled = config::compile_endpoint(&"plugin".into(), file, &text, context);
     let spec = compiled.result.map_err(|errors| ConfigErrors(errors).to_string())?;
     let no_sink = || failed(&"it names no sink");
     let (sink, settings) = spec.sink.zip(compiled.settings).ok_or_else(no_sink)?;
-    let factory = sinks.get(&sink.kind).cloned().ok_or_else(no_sink)?;
-    Ok(LoneEndpoint { factory, settings, delivery: spec.delivery })
+    let factory = sinks.get(sink.kind).cloned().ok_or_else(no_sink)?;
+    Ok(LoneEndpoint { factory, settings, delivery: DeliverySettings::clone(&spec.delivery) })
 }
 
 /// What a sink is built with outside of a daemon: this way out, these folders.

@@ -42,8 +42,8 @@ impl App {
         }
         let loader = Loader::new(&path, sinks, Arc::new(SystemSecrets));
         let Initial { running, warnings } = blocking({
-            let loader = loader.clone();
-            move || initial(&loader)
+            let (loader, now) = (loader.clone(), clock.unix());
+            move || initial(&loader, now)
         })
         .await?
         .map_err(|errors| StartError::Config(ConfigErrors(errors).to_string()))?;

@@ -27,11 +27,11 @@ pub(super) async fn trial(
         return Err("data is an object, as in a real event".to_owned());
     }
     let host = router.host(name, &spec.delivery);
-    let built = sink.plan.build(&host).await.map_err(|error| error.to_string())?;
+    let built = sink.plan()?.build(&host).await.map_err(|error| error.to_string())?;
     let mut delivery = event.delivery(&word, &product, spec.identity.account.clone(), clock);
     delivery.trail = Arc::new(Trail::listening());
     let made = attempt(&*built, &delivery, spec.delivery.timeout, clock).await;
-    Ok(report(&made, sink.plan.destination(), &delivery, spec.delivery.timeout))
+    Ok(report(&made, sink.destination.to_string(), &delivery, spec.delivery.timeout))
 }
 
 /// The event and the product of a test: what was asked for, or the first the endpoint subscribed to.

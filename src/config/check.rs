@@ -132,7 +132,7 @@ fn summary(spec: &EndpointSpec) -> String {
         Lifecycle::Paused => "paused, ",
     };
     let (events, products) = (count(&spec.events, "event"), count(&spec.products, "product"));
-    let to = spec.sink.as_ref().map_or(String::new(), |sink| format!(", to {}", sink.plan.destination()));
+    let to = spec.sink.as_ref().map_or(String::new(), |sink| format!(", to {}", sink.destination));
     format!("{state}{events}, {products}{to}")
 }
 

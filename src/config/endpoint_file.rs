@@ -4,9 +4,9 @@ use super::daemon::DaemonConfig;
 use super::delivery::delivery;
 use super::error::ConfigError;
 use super::filter::{self, EndpointTest};
-use super::known_files::KnownFiles;
 use super::secrets::{Resolver, SecretSource};
 use super::section::Section;
+use super::shared::Shared;
 use super::sink_table;
 use super::source::Problems;
 use super::tree::{self, Entry, Item, Node};
@@ -29,8 +29,8 @@ pub struct Context<'a> {
     pub secrets: &'a dyn SecretSource,
     /// Where relative paths start.
     pub base: &'a Path,
-    /// Files of sinks that are in memory already.
-    pub known: &'a KnownFiles,
+    /// What other endpoints have in memory already.
+    pub shared: &'a Shared,
 }
 
 /// What came of an endpoint file.
@@ -51,7 +51,7 @@ struct EndpointFile<'a> {
     filter: Option<Arc<Filter>>,
     tests: Vec<EndpointTest>,
     account: Option<Arc<str>>,
-    delivery: DeliverySettings,
+    delivery: Arc<DeliverySettings>,
     sink: Option<&'a Entry>,
 }
 
@@ -69,7 +69,7 @@ pub fn compile_endpoint(
     };
     let valid = validate(&root, context, &problems);
     let draft = valid.lifecycle == Lifecycle::Draft;
-    let mut resolver = Resolver::new(context.secrets, context.base).lenient(draft).knowing(context.known);
+    let mut resolver = Resolver::new(context.secrets, context.base).lenient(draft).sharing(context.shared);
     let sink = valid.sink.and_then(|entry| sink(entry, draft, context, &mut resolver, &problems));
     let (sink, settings) = sink.unzip();
     let mut errors = problems.take();
@@ -100,12 +100,12 @@ fn validate<'a>(root: &'a Node, context: Context<'_>, problems: &'a Problems) ->
     let draft = lifecycle == Lifecycle::Draft;
     let valid = EndpointFile {
         lifecycle,
-        events: selection(&mut file, "events", &catalogue.events, draft),
-        products: selection(&mut file, "products", &catalogue.products, draft),
+        events: selection(&mut file, "events", &catalogue.events, draft, context.shared),
+        products: selection(&mut file, "products", &catalogue.products, draft, context.shared),
         filter: filter::filter(&mut file),
         tests: filter::tests(&mut file, catalogue),
         account: account(&mut file, catalogue.accounts_required && !draft),
-        delivery: delivery(&mut file, &context.daemon.defaults),
+        delivery: context.shared.delivery(delivery(&mut file, &context.daemon.defaults)),
         sink: sink_entry(&mut file, context.sinks, draft),
     };
     let left_out = file.others().find_map(|entry| left_out(entry, context.sinks));
@@ -118,8 +118,14 @@ fn validate<'a>(root: &'a Node, context: Context<'_>, problems: &'a Problems) ->
     valid
 }
 
-fn selection(file: &mut Section<'_>, key: &'static str, known: &[Arc<str>], draft: bool) -> Selection {
-    let nothing = Selection::Some(Vec::new());
+fn selection(
+    file: &mut Section<'_>,
+    key: &'static str,
+    known: &[Arc<str>],
+    draft: bool,
+    shared: &Shared,
+) -> Selection {
+    let nothing = Selection::Some(Arc::default());
     let names: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
     let help = format!("Write a list of names, or \"all\". Known: {}.", names.join(", "));
     let Some(entry) = file.entry(key) else {
@@ -156,7 +162,7 @@ fn selection(file: &mut Section<'_>, key: &'static str, known: &[Arc<str>], draf
             }
         }
     }
-    Selection::Some(chosen)
+    Selection::Some(shared.names(chosen))
 }
 
 fn account(file: &mut Section<'_>, required: bool) -> Option<Arc<str>> {
@@ -205,10 +211,7 @@ fn sink(
     let settings = sink_table::settings(entry, factory.files(), resolver, problems)?;
     match factory.check(&settings) {
         Ok(_) if !resolver.failed.is_empty() => None,
-        Ok(plan) => {
-            let spec = SinkSpec { kind: Arc::from(factory.kind()), settings: (&settings).into(), plan };
-            Some((spec, settings))
-        }
+        Ok(plan) => Some((SinkSpec::checked(factory, &settings, plan), settings)),
         Err(errors) => {
             for error in errors {
                 if !(draft && error.at == postrider_sink::At::Missing) {

@@ -4,9 +4,9 @@ use super::daemon_file::DaemonFile;
 use super::edit::{edit, set_state};
 use super::endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
 use super::error::{ConfigError, ConfigErrors};
-use super::known_files::KnownFiles;
 use super::load::Loader;
 use super::secrets::SecretSource;
+use super::shared::Shared;
 use crate::sinks::Sinks;
 use crate::table::Lifecycle;
 use std::ffi::OsString;
@@ -36,9 +36,9 @@ fn daemon(text: &str) -> DaemonFile {
 
 fn endpoint(text: &str, sinks: &Sinks) -> CompiledEndpoint {
     let daemon = daemon("");
-    let known = KnownFiles::default();
+    let shared = Shared::default();
     let daemon = daemon.valid().expect("the defaults");
-    let context = Context { daemon, sinks, secrets: &Echo, base: base(), known: &known };
+    let context = Context { daemon, sinks, secrets: &Echo, base: base(), shared: &shared };
     compile_endpoint(&"acme".into(), "endpoints/acme.toml".into(), &text.into(), context)
 }
 

@@ -4,8 +4,8 @@ use super::daemon::DaemonConfig;
 use super::daemon_file::DaemonFile;
 use super::endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
 use super::error::ConfigError;
-use super::known_files::KnownFiles;
 use super::secrets::{self, SecretSource};
+use super::shared::Shared;
 use crate::sinks::Sinks;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub struct Loader {
     base: PathBuf,
     sinks: Sinks,
     secrets: Arc<dyn SecretSource>,
-    known: Arc<KnownFiles>,
+    shared: Arc<Shared>,
 }
 
 /// The texts of a configuration, not judged yet.
@@ -73,7 +73,7 @@ impl Loader {
     pub fn new(root: &Path, sinks: Sinks, secrets: Arc<dyn SecretSource>) -> Self {
         let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
         let base = absolute.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-        Self { root: root.to_path_buf(), base, sinks, secrets, known: Arc::default() }
+        Self { root: root.to_path_buf(), base, sinks, secrets, shared: Arc::default() }
     }
 
     /// The same, which reads what files refer to in another way: `others` is this one's.
@@ -109,22 +109,43 @@ impl Loader {
     /// Reads every file; judges none.
     #[must_use]
     pub fn read(&self) -> Files {
-        Files { daemon: self.read_daemon(), endpoints: self.list() }
+        let read = |names: Vec<String>| names.iter().map(|name| self.read_endpoint(name)).collect();
+        Files { daemon: self.read_daemon(), endpoints: self.list().map(read) }
+    }
+
+    /// The names of the endpoints' files, sorted.
+    ///
+    /// # Errors
+    /// Why the folder cannot be listed.
+    pub fn list(&self) -> Result<Vec<String>, Box<ConfigError>> {
+        let folder = self.endpoints_folder();
+        list_toml(&folder).map_err(|error| unlisted(&folder, &error))
+    }
+
+    /// Reads one of the endpoints' files.
+    #[must_use]
+    pub fn read_endpoint(&self, file: &str) -> EndpointText {
+        endpoint_file(&self.endpoints_folder(), file)
     }
 
     /// Judges the daemon's file.
     #[must_use]
     pub fn daemon(&self, files: &Files) -> DaemonFile {
+        self.judge_daemon(&files.daemon)
+    }
+
+    fn judge_daemon(&self, text: &Result<Arc<str>, Box<ConfigError>>) -> DaemonFile {
         let name = shown(&self.root);
-        match &files.daemon {
+        match text {
             Ok(text) => DaemonFile::read(name, text.clone(), &self.base, &*self.secrets),
             Err(error) => DaemonFile::unreadable(name, (**error).clone()),
         }
     }
 
     /// Reads and judges the daemon's file alone.
-    pub(super) fn daemon_now(&self) -> DaemonFile {
-        self.daemon(&Files { daemon: self.read_daemon(), endpoints: Ok(Vec::new()) })
+    #[must_use]
+    pub fn daemon_now(&self) -> DaemonFile {
+        self.judge_daemon(&self.read_daemon())
     }
 
     /// Judges an endpoint's file by a daemon's configuration.
@@ -149,8 +170,8 @@ impl Loader {
         text: &Arc<str>,
         daemon: &DaemonConfig,
     ) -> CompiledEndpoint {
-        let (secrets, known) = (&*self.secrets, &*self.known);
-        let context = Context { daemon, sinks: &self.sinks, secrets, base: &self.base, known };
+        let (secrets, shared) = (&*self.secrets, &*self.shared);
+        let context = Context { daemon, sinks: &self.sinks, secrets, base: &self.base, shared };
         compile_endpoint(name, file, text, context)
     }
 
@@ -172,12 +193,8 @@ impl Loader {
 
     /// Reads the file of one endpoint alone; none: there is no such file.
     pub(super) fn endpoint_now(&self, name: &str) -> Result<Option<EndpointText>, Box<ConfigError>> {
-        let folder = self.endpoints_folder();
         let file = format!("{name}.toml");
-        if !list_toml(&folder).map_err(|error| unlisted(&folder, &error))?.contains(&file) {
-            return Ok(None);
-        }
-        Ok(Some(endpoint_file(&folder, &file)))
+        Ok(self.list()?.contains(&file).then(|| self.read_endpoint(&file)))
     }
 
     pub(super) fn resolver(&self) -> secrets::Resolver<'_> {
@@ -190,12 +207,6 @@ impl Loader {
             let help = "Name the daemon's file, which is usually called postrider.toml.";
             if named { error } else { Box::new(error.help(help)) }
         })
-    }
-
-    fn list(&self) -> Result<Vec<EndpointText>, Box<ConfigError>> {
-        let folder = self.endpoints_folder();
-        let names = list_toml(&folder).map_err(|error| unlisted(&folder, &error))?;
-        Ok(names.iter().map(|name| endpoint_file(&folder, name)).collect())
     }
 }
 

@@ -207,7 +207,8 @@ One file for the daemon, `postrider.toml`, and one file for each endpoint in the
 Relative paths start at the folder of `postrider.toml`. Unknown keys are errors. `postrider check` reads the files
 as the daemon does and reports every error at once; `postrider config schema` prints a JSON Schema for editors.
 
-A running daemon applies a changed file by itself, on `SIGHUP` and on `POST /-/reload`. The daemon's file applies as
+A running daemon applies a changed file by itself, on `SIGHUP` and on `POST /-/reload`. Of the endpoints' files it reads
+those that look different since they were read last, in inode, size or times. The daemon's file applies as
 a whole or not at all. Each endpoint file stands alone: a bad one keeps its last good version running and is
 reported. A change of a key that is not live is refused by name, and the rest applies.
 

@@ -1,7 +1,7 @@
 //! Secrets by reference: `{ file = … }`, `{ env = … }`, `{ credential = … }`. They are resolved after parsing, so
 //! that what a secret says can never change the structure.
 
-use super::known_files::KnownFiles;
+use super::shared::Shared;
 use super::source::{Problems, Span};
 use super::tree::{Item, Node};
 use postrider_sink::{Secret, SettingsFile};
@@ -136,13 +136,13 @@ pub(super) struct Resolver<'a> {
     /// Where references stand that could not be resolved.
     pub(super) failed: Vec<Span>,
     lenient: bool,
-    known: Option<&'a KnownFiles>,
+    shared: Option<&'a Shared>,
 }
 
 impl<'a> Resolver<'a> {
     /// Relative paths start at `base`.
     pub(super) const fn new(source: &'a dyn SecretSource, base: &'a Path) -> Self {
-        Self { source, base, files: Vec::new(), failed: Vec::new(), lenient: false, known: None }
+        Self { source, base, files: Vec::new(), failed: Vec::new(), lenient: false, shared: None }
     }
 
     /// What cannot be resolved is noted in `failed` and is no error: for drafts, which may be incomplete.
@@ -152,8 +152,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// Files that are the same are in memory once.
-    pub(super) const fn knowing(mut self, known: &'a KnownFiles) -> Self {
-        self.known = Some(known);
+    pub(super) const fn sharing(mut self, shared: &'a Shared) -> Self {
+        self.shared = Some(shared);
         self
     }
 
@@ -170,7 +170,7 @@ impl<'a> Resolver<'a> {
         match content {
             Ok(content) => {
                 let file = SettingsFile::new(name.to_owned(), content.into());
-                Some(self.known.map_or(file.clone(), |known| known.the_same(file)))
+                Some(self.shared.map_or(file.clone(), |shared| shared.file(file)))
             }
             Err(error) => {
                 self.failed.push(span.clone());

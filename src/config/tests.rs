@@ -23,7 +23,7 @@ fn endpoint_with(text: &str, daemon_text: &str, secrets: &FakeSecrets) -> Compil
         sinks: &sinks(),
         secrets,
         base: Path::new("/etc/postrider"),
-        known: &KnownFiles::default(),
+        shared: &Shared::default(),
     };
     compile_endpoint(&Arc::from("acme"), Arc::from("endpoints/acme.toml"), &Arc::from(text), context)
 }
@@ -203,7 +203,7 @@ fn a_draft_may_be_incomplete_but_not_wrong() {
     let spec = endpoint("state = 'draft'").expect("an empty draft");
     assert_eq!((spec.lifecycle, spec.sink), (Lifecycle::Draft, None));
     let spec = endpoint("state = 'draft'\nevents = []\n[http]\nurl = 'https://a'").expect("no auth yet");
-    assert_eq!((spec.events, spec.sink), (Selection::Some(Vec::new()), None));
+    assert_eq!((spec.events, spec.sink), (Selection::Some(Arc::default()), None));
     let spec = endpoint("state='draft'\n[http]\nurl='https://a'\nauth={basic={password={file='none'}}}");
     assert_eq!(spec.expect("no password yet").sink, None);
     assert!(endpoint("state = 'draft'\nevents = ['nope']").is_err());

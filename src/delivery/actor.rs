@@ -10,7 +10,7 @@ use crate::policy::{Breaker, SlowStart, TokenBucket, Window};
 use crate::spool::{
     EndpointState as Remembered, Lease, Parked, Pending, Spool, SpoolError, StoredEvent, Wake,
 };
-use crate::table::EndpointSpec;
+use crate::table::{EndpointSpec, SinkSpec};
 use futures_util::FutureExt as _;
 use postrider_sink::{HostContext, Sink};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -320,8 +320,7 @@ impl EndpointState {
     pub(super) fn build_sink(&mut self, myself: &ActorRef<EndpointMessage>) {
         self.sink = None;
         let revision = self.revision;
-        let Some(sink) = &self.args.spec.sink else { return };
-        let plan = Arc::clone(&sink.plan);
+        let Some(sink) = self.args.spec.sink.clone() else { return };
         let host = HostContext {
             connect_timeout: self.args.spec.delivery.connect_timeout,
             timeout: self.args.spec.delivery.timeout,
@@ -331,9 +330,9 @@ impl EndpointState {
         let myself = myself.clone();
         self.tasks.spawn(async move {
             // A panic must not leave the endpoint waiting for its sink for ever.
-            let built = AssertUnwindSafe(plan.build(&host)).catch_unwind().await;
+            let built = AssertUnwindSafe(build(sink, &host)).catch_unwind().await;
             let result = match built {
-                Ok(result) => result.map_err(|error| Arc::from(error.to_string())),
+                Ok(result) => result.map_err(Arc::from),
                 Err(panic) => {
                     Err(format!("building the sink panicked: {}", panic_text(panic.as_ref())).into())
                 }
@@ -369,4 +368,8 @@ impl EndpointState {
         self.args.shared.set_condition(condition, || self.now_ms);
         self.args.shared.set_in_flight(self.window.in_flight());
     }
+}
+
+async fn build(sink: SinkSpec, host: &HostContext) -> Result<Arc<dyn Sink>, String> {
+    sink.plan()?.build(host).await.map_err(|error| error.to_string())
 }

@@ -1,7 +1,6 @@
 use super::evaluate::Running;
 use super::handle::ReloadHandle;
 use super::keeper::Keeper;
-use super::last_good::LastGood;
 use super::metrics::ReloadMetrics;
 use super::outcome::{Change, ReloadOutcome, ReloadStatus};
 use super::round::{BROKE_OFF, Bench, Publish, Round};
@@ -63,7 +62,6 @@ pub enum ReloadMessage {
 pub struct RoundFinished(Result<Round, String>);
 
 /// What a [`ReloadActor`] starts with.
-#[derive(Clone)]
 pub struct ReloadArgs {
     /// Reads the files.
     pub loader: Loader,
@@ -86,7 +84,9 @@ pub(super) type InForce = Arc<Mutex<(Arc<Running>, Generation)>>;
 
 /// What one actor is started with.
 pub struct Incarnation {
-    pub(super) args: ReloadArgs,
+    pub(super) bench: Bench,
+    pub(super) metrics: Metrics,
+    pub(super) watch: Option<WatchTimes>,
     pub(super) in_force: InForce,
 }
 
@@ -142,33 +142,32 @@ impl Actor for ReloadActor {
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        Incarnation { args, in_force }: Self::Arguments,
+        Incarnation { bench, metrics, watch, in_force }: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let running = args.running;
-        let spool = running.daemon.spool.path.clone();
-        let last_good = tokio::task::spawn_blocking(move || LastGood::open(&spool)).await?;
-        let metrics = ReloadMetrics::new(&args.metrics);
-        let now = unix_ms(&*args.clock);
+        let (running, generation) = in_force.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (opened, spool) = (bench.clone(), running.daemon.spool.path.clone());
+        tokio::task::spawn_blocking(move || opened.open(&spool)).await?;
+        let (metrics, clock) = (ReloadMetrics::new(&metrics), bench.clock.clone());
+        let now = unix_ms(&*clock);
         metrics.stands(&running.errors, now);
         // The first round stores the last good versions, and finds what moved since the first reading.
         let hint = myself.clone();
         let hint = move || hint.cast(ReloadMessage::FilesChanged).is_ok();
-        let watcher = match args.watch {
+        let watcher = match watch {
             Some(times) => {
-                Some(Watcher::start(watcher::paths(&args.loader, &running), times, args.clock.clone(), hint))
+                Some(Watcher::start(watcher::paths(&bench.loader, &running), times, clock.clone(), hint))
             }
             None => {
                 hint();
                 None
             }
         };
-        let last_good = Arc::new(Mutex::new(last_good));
         Ok(ReloadState {
-            bench: Bench { loader: args.loader, last_good, publisher: args.publisher },
+            bench,
             running,
-            generation: args.generation,
+            generation,
             in_force,
-            clock: args.clock,
+            clock,
             metrics,
             watcher,
             tasks: JoinSet::new(),
@@ -249,13 +248,15 @@ impl ReloadState {
             Ok(round) => {
                 self.trouble = None;
                 let news = !round.changes.is_empty() || round.running.errors != self.running.errors;
-                self.running = round.running;
+                let before = std::mem::replace(&mut self.running, round.running);
                 if round.published.is_none() && !asked.is_empty() {
                     self.bench.publisher.look_again();
                 }
                 self.generation = round.published.unwrap_or(self.generation);
                 *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) =
                     (Arc::clone(&self.running), self.generation);
+                // The last of it, which may be very many endpoints, goes beside the runtime.
+                drop(tokio::task::spawn_blocking(move || drop(before)));
                 if let Some(watcher) = &self.watcher {
                     watcher.watch(watcher::paths(&self.bench.loader, &self.running));
                 }

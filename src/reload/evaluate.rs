@@ -1,13 +1,14 @@
 //! Reads every file and decides what shall be in force. Blocking, and it changes nothing.
 
 use super::fixed;
-use super::judge::Judge;
+use super::judge::{Judge, Looked};
 use super::last_good::{Good, LastGood};
 use crate::config::{ConfigError, DaemonConfig, DaemonFile, EndpointText, Loader};
 use crate::table::{EndpointSpec, Selection};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A configuration that is in force, or shall be.
 #[derive(Debug, Clone)]
@@ -22,8 +23,10 @@ pub struct Running {
     pub errors: Vec<ConfigError>,
     /// The secret files in use.
     pub(super) secret_files: BTreeSet<PathBuf>,
-    /// Endpoint files found good.
+    /// Endpoint files found good that are not kept yet.
     pub(super) good: Vec<Good>,
+    /// How the files of endpoints looked that were found good and are kept.
+    pub(super) looks: HashMap<Arc<str>, Looked>,
 }
 
 /// What a daemon needs to start.
@@ -36,24 +39,24 @@ pub struct Initial {
 }
 
 /// Reads the configuration for a start. A bad endpoint file does not stop it: it falls back to its last good version.
+/// `now` is the time since the Unix epoch.
 ///
 /// # Errors
 /// Everything that is wrong with the daemon's file; or the endpoints' folder, when there is no last good version of
 /// any endpoint.
-pub fn initial(loader: &Loader) -> Result<Initial, Vec<ConfigError>> {
-    let files = loader.read();
-    let file = loader.daemon(&files);
+pub fn initial(loader: &Loader, now: Duration) -> Result<Initial, Vec<ConfigError>> {
+    let (file, files) = (loader.daemon_now(), loader.list());
     let Some(config) = file.valid() else {
-        return Err(file.errors.into_iter().chain(files.endpoints.err().map(|error| *error)).collect());
+        return Err(file.errors.into_iter().chain(files.err().map(|error| *error)).collect());
     };
     let last_good = LastGood::open(&config.spool.path);
-    if let Err(error) = &files.endpoints
+    if let Err(error) = &files
         && last_good.names().next().is_none()
     {
         return Err(vec![(**error).clone()]);
     }
-    let mut judge = Judge::new(loader, &last_good, None, config.clone(), &file);
-    judge.endpoints(files.endpoints, &BTreeSet::new());
+    let mut judge = Judge::new(loader, &last_good, None, config.clone(), &file, now);
+    judge.endpoints(files, &BTreeSet::new());
     let running = judge.finish(Vec::new());
     let mut warnings = Vec::new();
     if running.endpoints.is_empty() && running.errors.is_empty() {
@@ -62,16 +65,18 @@ pub fn initial(loader: &Loader) -> Result<Initial, Vec<ConfigError>> {
     Ok(Initial { running, warnings })
 }
 
-/// Reads the files again. `removing` names endpoints that shall go, so that the last of them may.
+/// Reads the files again, those of endpoints only where they look different. `removing` names endpoints that shall go, so
+/// that the last of them may. `now` is the time since the Unix epoch.
 pub(super) fn evaluate(
     loader: &Loader,
     last_good: &LastGood,
     running: &Running,
     removing: &BTreeSet<Arc<str>>,
+    now: Duration,
 ) -> Running {
-    let files = loader.read();
-    let file = loader.daemon(&files);
-    let texts = files.endpoints.as_deref().unwrap_or_default();
+    let (file, files) = (loader.daemon_now(), loader.list());
+    let texts =
+        || -> Vec<EndpointText> { files.iter().flatten().map(|name| loader.read_endpoint(name)).collect() };
     let keeps = "the daemon keeps the configuration it has; endpoint files still apply";
     let (config, errors) = match file.valid().cloned() {
         None => (None, file.errors.iter().cloned().map(|error| error.note(keeps)).collect()),
@@ -81,7 +86,7 @@ pub(super) fn evaluate(
             (None, vec![error.help(help).note(keeps)])
         }
         Some(mut next) => {
-            let dropped = dropped(loader, running, &next, &file, texts);
+            let dropped = dropped(loader, running, &next, &file, &texts);
             if dropped.is_empty() {
                 let refused = fixed::keep(&running.daemon, &mut next, &file);
                 (Some(next), refused)
@@ -91,8 +96,8 @@ pub(super) fn evaluate(
         }
     };
     let config = config.unwrap_or_else(|| DaemonConfig::clone(&running.daemon));
-    let mut judge = Judge::new(loader, last_good, Some(running), config, &file);
-    judge.endpoints(files.endpoints, removing);
+    let mut judge = Judge::new(loader, last_good, Some(running), config, &file, now);
+    judge.endpoints(files, removing);
     judge.finish(errors)
 }
 
@@ -102,7 +107,7 @@ fn dropped(
     running: &Running,
     next: &DaemonConfig,
     file: &DaemonFile,
-    texts: &[EndpointText],
+    texts: &dyn Fn() -> Vec<EndpointText>,
 ) -> Vec<ConfigError> {
     let (old, new) = (&running.daemon.catalogue, &next.catalogue);
     let gone = |old: &[Arc<str>], new: &[Arc<str>]| -> Vec<Arc<str>> {
@@ -121,7 +126,7 @@ fn dropped(
         let spec = loader.endpoint(text, &either).result.ok().map(Arc::new);
         spec.or_else(|| running.endpoints.get(&text.name).cloned())
     };
-    let specs: Vec<Arc<EndpointSpec>> = texts.iter().filter_map(current).collect();
+    let specs: Vec<Arc<EndpointSpec>> = texts().iter().filter_map(current).collect();
     let report = |key: &str, name: &Arc<str>, of: fn(&EndpointSpec) -> &Selection| {
         let uses = |spec: &&Arc<EndpointSpec>| match of(spec) {
             Selection::All => false,
@@ -144,7 +149,7 @@ fn unnamed(
     running: &Running,
     next: &DaemonConfig,
     file: &DaemonFile,
-    texts: &[EndpointText],
+    texts: &dyn Fn() -> Vec<EndpointText>,
 ) -> Vec<ConfigError> {
     if running.daemon.catalogue.accounts_required || !next.catalogue.accounts_required {
         return Vec::new();
@@ -153,6 +158,7 @@ fn unnamed(
     lenient.catalogue.accounts_required = false;
     // Valid without the rule, and not with it: that is who names none.
     let fits = |text: &EndpointText, config: &DaemonConfig| loader.endpoint(text, config).result.is_ok();
+    let texts = texts();
     let users: Vec<&str> = texts
         .iter()
         .filter(|text| fits(text, &lenient) && !fits(text, next))
@@ -176,7 +182,9 @@ impl Running {
         for (name, spec) in &self.endpoints {
             match before.endpoints.get(name) {
                 None => changes.push(format!("{name} added")),
-                Some(old) if old != spec => changes.push(format!("{name} changed")),
+                Some(old) if !Arc::ptr_eq(old, spec) && old != spec => {
+                    changes.push(format!("{name} changed"));
+                }
                 Some(_) => {}
             }
         }

@@ -2,11 +2,13 @@
 
 use super::evaluate::Running;
 use super::last_good::{Good, LastGood};
-use crate::config::{ConfigError, DaemonConfig, DaemonFile, EndpointText, Loader};
+use super::snapshot::Look;
+use crate::config::{ConfigError, DaemonConfig, DaemonFile, Loader};
 use crate::table::EndpointSpec;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The endpoints of one reading of the files.
 pub(super) struct Judge<'a> {
@@ -19,26 +21,51 @@ pub(super) struct Judge<'a> {
     errors: Vec<ConfigError>,
     secret_files: BTreeSet<PathBuf>,
     good: Vec<Good>,
+    looks: HashMap<Arc<str>, Looked>,
+    now: Duration,
+    /// Whether endpoints are judged by the configuration that is in force.
+    same_daemon: bool,
+}
+
+/// How the files of an endpoint looked that was found good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Looked {
+    look: Look,
+    /// Those beside its own: secrets, and what its sink read.
+    others: Box<[PathBuf]>,
 }
 
 impl<'a> Judge<'a> {
-    /// Judges by `daemon`. `before` is what runs; none at a start.
+    /// Judges by `daemon`. `before` is what runs; none at a start. Nothing was read before `now`, a time since the Unix
+    /// epoch.
     pub(super) fn new(
         loader: &'a Loader,
         last_good: &'a LastGood,
         before: Option<&'a Running>,
         daemon: DaemonConfig,
         file: &DaemonFile,
+        now: Duration,
     ) -> Self {
-        let secret_files = file.secret_files.iter().cloned().collect();
-        let (endpoints, invalid, errors, good) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { loader, last_good, before, daemon, endpoints, invalid, errors, secret_files, good }
+        Self {
+            loader,
+            last_good,
+            before,
+            endpoints: BTreeMap::new(),
+            invalid: Vec::new(),
+            errors: Vec::new(),
+            secret_files: file.secret_files.iter().cloned().collect(),
+            good: Vec::new(),
+            looks: HashMap::new(),
+            now,
+            same_daemon: before.is_some_and(|before| *before.daemon == daemon),
+            daemon,
+        }
     }
 
     /// Judges every file. A folder that is unreadable or suddenly empty removes nobody but those in `removing`.
     pub(super) fn endpoints(
         &mut self,
-        files: Result<Vec<EndpointText>, Box<ConfigError>>,
+        files: Result<Vec<String>, Box<ConfigError>>,
         removing: &BTreeSet<Arc<str>>,
     ) {
         let files = match files {
@@ -57,7 +84,7 @@ impl<'a> Judge<'a> {
             )));
             return;
         }
-        files.into_iter().for_each(|file| self.endpoint(file));
+        files.iter().for_each(|file| self.endpoint(file));
     }
 
     /// What shall be in force, `errors` of the daemon's file before those of the endpoints'.
@@ -74,6 +101,7 @@ impl<'a> Judge<'a> {
             errors,
             secret_files: self.secret_files,
             good: self.good,
+            looks: self.looks,
         }
     }
 
@@ -96,16 +124,36 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn endpoint(&mut self, file: EndpointText) {
+    fn endpoint(&mut self, file: &str) {
+        let path = self.loader.endpoints_folder().join(file);
+        if let Some(spec) = self.looks_the_same(file, &path) {
+            self.endpoints.insert(spec.identity.name.clone(), spec);
+            return;
+        }
+        let file = self.loader.read_endpoint(file);
         let compiled = self.loader.endpoint(&file, &self.daemon);
+        let others: Box<[PathBuf]> = compiled.secret_files.iter().cloned().collect();
         self.secret_files.extend(compiled.secret_files);
         let name = file.name;
         let errors = match compiled.result {
             Ok(spec) => {
                 let spec = self.same_as_before(&name, spec);
-                let files = spec.sink.iter().flat_map(|sink| sink.settings.files()).cloned().collect();
+                let name = spec.identity.name.clone();
+                let files = spec.sink.iter().flat_map(|sink| sink.files()).cloned().collect();
                 self.endpoints.insert(name.clone(), spec);
-                self.good.extend(file.text.ok().map(|text| Good { name, text, files }));
+                let Ok(text) = file.text else { return };
+                let good = Good { name, text, files };
+                let kept = self.last_good.has(&good);
+                // At a start nothing is kept: the first round judges once more what is not kept yet.
+                let keeps = self.before.is_some();
+                if kept || keeps {
+                    let look = Look::at(paths(&path, &others), self.now);
+                    let name = good.name.clone();
+                    self.looks.extend(look.map(|look| (name, Looked { look, others })));
+                }
+                if keeps && !kept {
+                    self.good.push(good);
+                }
                 return;
             }
             Err(errors) => errors,
@@ -120,6 +168,20 @@ impl<'a> Judge<'a> {
             self.endpoints.insert(name.clone(), spec);
         }
         self.invalid.push(name);
+    }
+
+    /// The endpoint as it runs, if nothing that it was read from looks different.
+    fn looks_the_same(&mut self, file: &str, path: &Path) -> Option<Arc<EndpointSpec>> {
+        let before = self.before.filter(|_| self.same_daemon)?;
+        let name = file.strip_suffix(".toml")?;
+        let (name, looked) = before.looks.get_key_value(name)?;
+        let spec = before.endpoints.get(name)?;
+        if Look::at(paths(path, &looked.others), self.now) != Some(looked.look) {
+            return None;
+        }
+        self.secret_files.extend(looked.others.iter().cloned());
+        self.looks.insert(name.clone(), looked.clone());
+        Some(Arc::clone(spec))
     }
 
     /// The last good version judged by today's daemon file; where that fails too, for a secret that is gone perhaps,
@@ -142,4 +204,9 @@ impl<'a> Judge<'a> {
         let before = self.before.and_then(|running| running.endpoints.get(name));
         before.filter(|before| ***before == spec).cloned().unwrap_or_else(|| Arc::new(spec))
     }
+}
+
+/// The files of an endpoint: its own first.
+fn paths<'a>(own: &'a Path, others: &'a [PathBuf]) -> impl Iterator<Item = &'a Path> {
+    std::iter::once(own).chain(others.iter().map(PathBuf::as_path))
 }

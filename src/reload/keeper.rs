@@ -1,32 +1,40 @@
 use super::actor::{InForce, Incarnation, ReloadActor, ReloadArgs, ReloadMessage};
 use super::handle::ReloadHandle;
-use crate::metrics::names;
+use super::round::Bench;
+use super::watcher::WatchTimes;
+use crate::metrics::{Metrics, names};
 use crate::policy::{Restart, RestartPolicy};
 use metrics::Counter;
 use ractor::{Actor, ActorRef, SpawnErr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::task::JoinHandle;
 
 /// Starts the reload actor again when it fails: without it no file would ever be read again, and nobody would notice.
 pub(super) struct Keeper {
-    args: ReloadArgs,
+    bench: Bench,
+    metrics: Metrics,
+    watch: Option<WatchTimes>,
     in_force: InForce,
     restarts: Counter,
 }
 
 impl Keeper {
     pub(super) fn new(args: ReloadArgs) -> Self {
-        let in_force = Arc::new(Mutex::new((Arc::clone(&args.running), args.generation)));
-        let restarts = args.metrics.counter(names::ACTOR_RESTARTS, &[("actor", "reload")]);
-        Self { args, in_force, restarts }
+        let ReloadArgs { loader, running, generation, publisher, metrics, clock, watch } = args;
+        let in_force = Arc::new(Mutex::new((running, generation)));
+        let restarts = metrics.counter(names::ACTOR_RESTARTS, &[("actor", "reload")]);
+        Self { bench: Bench::new(loader, publisher, clock), metrics, watch, in_force, restarts }
     }
 
     /// Starts an actor on what is in force now.
     pub(super) async fn spawn(&self) -> Result<(ActorRef<ReloadMessage>, JoinHandle<()>), SpawnErr> {
-        let (running, generation) = self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let args = ReloadArgs { running, generation, ..self.args.clone() };
-        let in_force = Arc::clone(&self.in_force);
-        ReloadActor::spawn(None, ReloadActor, Incarnation { args, in_force }).await
+        let incarnation = Incarnation {
+            bench: self.bench.clone(),
+            metrics: self.metrics.clone(),
+            watch: self.watch,
+            in_force: Arc::clone(&self.in_force),
+        };
+        ReloadActor::spawn(None, ReloadActor, incarnation).await
     }
 
     /// Goes on until the actor is stopped on purpose.
@@ -40,7 +48,7 @@ impl Keeper {
                 return;
             }
             self.restarts.increment(1);
-            let wait = match policy.failed(self.args.clock.now()) {
+            let wait = match policy.failed(self.bench.clock.now()) {
                 Restart::After(wait) => {
                     tracing::error!(restart_in = ?wait, "what reads the files failed");
                     wait

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 const MANY: usize = 32;
 
 /// The folder of last good texts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LastGood {
     folder: PathBuf,
     /// Digests of what is stored, by name.
@@ -51,6 +51,11 @@ impl LastGood {
     /// The names that have a text.
     pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.stored.keys()
+    }
+
+    /// Whether this very text is kept. What a sink read besides is not looked at: then no.
+    pub(super) fn has(&self, good: &Good) -> bool {
+        good.files.is_empty() && self.stored.get(&good.name) == Some(&xxh3_64(good.text.as_bytes()))
     }
 
     /// The file of a name.

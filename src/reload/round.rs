@@ -2,11 +2,13 @@
 
 use super::evaluate::{Running, evaluate};
 use super::last_good::LastGood;
+use crate::clock::Clock;
 use crate::config::Loader;
 use crate::ids::Generation;
 use crate::router::Publication;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where configurations go: the router.
@@ -21,12 +23,16 @@ pub trait Publish: Send + Sync + 'static {
 /// A defect of ours: it was logged as a panic.
 pub(super) const BROKE_OFF: &str = "reading the configuration broke off";
 
+/// Of the threads that read files.
+const NICE: i32 = 10;
+
 /// What a round works with.
 #[derive(Clone)]
 pub(super) struct Bench {
     pub(super) loader: Loader,
-    pub(super) last_good: Arc<Mutex<LastGood>>,
+    last_good: Arc<Mutex<LastGood>>,
     pub(super) publisher: Arc<dyn Publish>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// What a round found and did.
@@ -38,6 +44,16 @@ pub(super) struct Round {
 }
 
 impl Bench {
+    pub(super) fn new(loader: Loader, publisher: Arc<dyn Publish>, clock: Arc<dyn Clock>) -> Self {
+        Self { loader, last_good: Arc::default(), publisher, clock }
+    }
+
+    /// Looks at what is kept below the spool's folder. Takes time.
+    pub(super) fn open(&self, spool: &Path) {
+        let opened = LastGood::open(spool);
+        *self.last_good() = opened;
+    }
+
     /// Runs a round from what is in force.
     ///
     /// # Errors
@@ -47,37 +63,57 @@ impl Bench {
         before: Arc<Running>,
         removing: BTreeSet<Arc<str>>,
     ) -> Result<Round, String> {
-        let (bench, old) = (self.clone(), before.clone());
-        let judged =
-            tokio::task::spawn_blocking(move || evaluate(&bench.loader, &bench.last_good(), &old, &removing));
-        let mut running = Arc::new(judged.await.map_err(|_| BROKE_OFF.to_owned())?);
-        let changes = running.changes_since(&before);
-        let mut published = None;
-        if !changes.is_empty() || running.invalid != before.invalid {
-            let publication = Publication {
+        let bench = self.clone();
+        let judged = beside(move || {
+            let now = bench.clock.unix();
+            let running = evaluate(&bench.loader, &bench.last_good(), &before, &removing, now);
+            let changes = running.changes_since(&before);
+            let news = !changes.is_empty() || running.invalid != before.invalid;
+            let publication = news.then(|| Publication {
                 daemon: running.daemon.clone(),
                 endpoints: running.endpoints.values().cloned().collect(),
                 invalid: running.invalid.clone(),
-            };
-            published = Some(self.publisher.publish(publication).await?);
-        }
-        let kept = running.clone();
-        let stored = tokio::task::spawn_blocking(move || {
-            let invalid: BTreeSet<&str> = kept.invalid.iter().map(AsRef::as_ref).collect();
-            let known = |name: &str| kept.endpoints.contains_key(name) || invalid.contains(name);
-            self.last_good().update(&kept.good, self.loader.base(), known)
+            });
+            (running, changes, publication)
         });
-        if let Ok(Err(error)) = stored.await {
-            tracing::warn!(%error, "cannot keep the last good versions of endpoint files");
-        }
-        // They are on the disk; nobody else asks for them.
-        if let Some(running) = Arc::get_mut(&mut running) {
-            running.good = Vec::new();
-        }
-        Ok(Round { running, changes, published })
+        let (mut running, changes, publication) = judged.await?;
+        let published = match publication {
+            Some(publication) => Some(self.publisher.publish(publication).await?),
+            None => None,
+        };
+        let kept = beside(move || {
+            let good = std::mem::take(&mut running.good);
+            let invalid: BTreeSet<&str> = running.invalid.iter().map(AsRef::as_ref).collect();
+            let known = |name: &str| running.endpoints.contains_key(name) || invalid.contains(name);
+            if let Err(error) = self.last_good().update(&good, self.loader.base(), known) {
+                tracing::warn!(%error, "cannot keep the last good versions of endpoint files");
+                // All of it is read again the next time, and kept then perhaps.
+                running.looks.clear();
+            }
+            Arc::new(running)
+        });
+        Ok(Round { running: kept.await?, changes, published })
     }
 
     fn last_good(&self) -> MutexGuard<'_, LastGood> {
         self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does some work beside the runtime, at a lower priority: there may be very many files, and nobody's delivery is to wait
+/// for them.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let apart = move || {
+        // Not on the blocking thread itself: it has other work later, and its priority could not be given back.
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("postrider-reload".to_owned());
+            let work = move || {
+                // Of the calling thread alone, on Linux. Refused: it stays as it is.
+                let _ = rustix::process::setpriority_process(None, NICE);
+                work()
+            };
+            thread.spawn_scoped(scope, work).ok()?.join().ok()
+        })
+    };
+    tokio::task::spawn_blocking(apart).await.ok().flatten().ok_or_else(|| BROKE_OFF.to_owned())
 }

@@ -1,10 +1,12 @@
 //! What a look at the files shows without reading them: inode, size and times; and which folders to watch for them.
 
 use crate::config::list_toml;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
 
 /// More links than this in one path is a circle; Linux gives up at 40 too.
 const MAX_LINKS: usize = 40;
@@ -22,69 +24,84 @@ pub struct WatchPaths {
     pub folders: BTreeSet<PathBuf>,
 }
 
-/// How a path looked.
+/// How a file looked when nothing about it had changed for a while: a digest of its device, inode, size and times. As long
+/// as it looks so, what was read of it before is what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-    /// It may have changed since without looking different.
-    fresh: bool,
+pub(super) struct Look(u64);
+
+impl Look {
+    /// Looks at some files together. None: one of them is not there, or has changed so shortly before `begun` that it may
+    /// change again and look the same. What is read of them must be read after `begun`, a time since the Unix epoch.
+    pub(super) fn at<'a>(paths: impl IntoIterator<Item = &'a Path>, begun: Duration) -> Option<Self> {
+        let mut digest = Xxh3::new();
+        for path in paths {
+            let stamp = Stamp::of(path)?;
+            if stamp.is_fresh(begun) {
+                return None;
+            }
+            stamp.add_to(&mut digest);
+        }
+        Some(Self(digest.digest()))
+    }
 }
 
-/// How everything looked at one time. A path that is not there has no stamp.
+/// How everything looked at one time, paths that are not there included.
 #[derive(Debug, Default)]
-pub(super) struct Snapshot(BTreeMap<PathBuf, Option<Stamp>>);
+pub(super) struct Snapshot {
+    digest: u64,
+    /// Some of it may have changed since without looking different.
+    fresh: bool,
+}
 
 impl Snapshot {
     /// Looks at everything. `now` is the time since the Unix epoch.
     pub(super) fn take(paths: &WatchPaths, now: Duration) -> Self {
-        let mut seen = BTreeMap::new();
-        let mut look = |path: PathBuf| {
-            let stamp = stamp(&path, now);
-            seen.insert(path, stamp);
+        let (mut digest, mut fresh) = (Xxh3::new(), false);
+        let mut look = |path: &Path| {
+            digest.update(path.as_os_str().as_bytes());
+            digest.update(&[0]);
+            if let Some(stamp) = Stamp::of(path) {
+                fresh |= stamp.is_fresh(now);
+                stamp.add_to(&mut digest);
+            }
         };
-        paths.files.iter().cloned().for_each(&mut look);
+        paths.files.iter().for_each(|path| look(path));
         for folder in &paths.folders {
-            look(folder.clone());
+            look(folder);
             for name in list_toml(folder).unwrap_or_default() {
-                look(folder.join(name));
+                look(&folder.join(name));
             }
         }
-        Self(seen)
+        Self { digest: digest.digest(), fresh }
     }
 
     /// Whether anything may have changed since `self`.
-    pub(super) fn moved(&self, later: &Self) -> bool {
-        self.0.len() != later.0.len()
-            || self.0.iter().any(|(path, stamp)| {
-                let fresh = stamp.is_some_and(|stamp| stamp.fresh);
-                fresh
-                    || later.0.get(path).map(|stamp| stamp.map(Stamp::settled))
-                        != Some(stamp.map(Stamp::settled))
-            })
+    pub(super) const fn moved(&self, later: &Self) -> bool {
+        self.fresh || self.digest != later.digest
     }
 }
+
+/// What the system says about a file.
+struct Stamp(std::fs::Metadata);
 
 impl Stamp {
-    const fn settled(self) -> Self {
-        Self { fresh: false, ..self }
+    fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(Self)
     }
-}
 
-fn stamp(path: &Path, now: Duration) -> Option<Stamp> {
-    let meta = std::fs::metadata(path).ok()?;
-    let changed = u64::try_from(meta.ctime()).map_or(Duration::ZERO, Duration::from_secs);
-    Some(Stamp {
-        device: meta.dev(),
-        inode: meta.ino(),
-        size: meta.size(),
-        modified: (meta.mtime(), meta.mtime_nsec()),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-        fresh: changed + TICK >= now,
-    })
+    fn is_fresh(&self, now: Duration) -> bool {
+        u64::try_from(self.0.ctime()).map_or(Duration::ZERO, Duration::from_secs) + TICK >= now
+    }
+
+    fn add_to(&self, digest: &mut Xxh3) {
+        let Self(meta) = self;
+        for number in [meta.dev(), meta.ino(), meta.size()] {
+            digest.update(&number.to_le_bytes());
+        }
+        for time in [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()] {
+            digest.update(&time.to_le_bytes());
+        }
+    }
 }
 
 /// Every folder in which something can happen that changes what the paths lead to: the parents of every link on the

@@ -1,7 +1,7 @@
 //! Real files, a real watcher, a real actor; only the router is a recorder.
 
 use super::*;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::testing::sinks;
 use crate::config::{Loader, SystemSecrets};
 use crate::ids::Generation;
@@ -60,7 +60,16 @@ fn loader(folder: &tempfile::TempDir) -> Loader {
 
 async fn start(folder: tempfile::TempDir, watch: Option<WatchTimes>) -> Bench {
     let loader = loader(&folder);
-    let initial = initial(&loader).expect("starts");
+    start_with(folder, loader, Arc::new(SystemClock), watch).await
+}
+
+async fn start_with(
+    folder: tempfile::TempDir,
+    loader: Loader,
+    clock: Arc<dyn Clock>,
+    watch: Option<WatchTimes>,
+) -> Bench {
+    let initial = initial(&loader, clock.unix()).expect("starts");
     let (sender, published) = mpsc::unbounded_channel();
     let recorder =
         Recorder { fails: AtomicBool::new(false), generation: AtomicU64::new(1), published: sender };
@@ -71,7 +80,7 @@ async fn start(folder: tempfile::TempDir, watch: Option<WatchTimes>) -> Bench {
         generation: Generation(1),
         publisher: recorder.clone(),
         metrics: Metrics::new(),
-        clock: Arc::new(SystemClock),
+        clock,
         watch,
     };
     let (handle, join) = ReloadActor::start(args).await.expect("spawns");
@@ -132,4 +141,5 @@ async fn an_actor_that_keeps_panicking_is_parked_and_given_another_chance_later(
 }
 
 mod files;
+mod unread;
 mod watching;

@@ -11,8 +11,8 @@ use crate::ids::{EndpointUid, Generation};
 use crate::metrics::Metrics;
 use crate::net::Network;
 use crate::spool::{Append, Spool, SpoolEvent};
+use crate::table::Table;
 use crate::table::filter::FilterFailure;
-use crate::table::{Entry, Table};
 use arc_swap::ArcSwap;
 use metrics::Counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -66,12 +66,14 @@ pub enum RouterMessage {
     Publish {
         /// The daemon's part.
         daemon: Arc<DaemonConfig>,
-        /// Its endpoints.
-        entries: Vec<Entry>,
+        /// Its table, of no generation yet.
+        table: Box<Table>,
+        /// The endpoints of which the spool remembers a problem.
+        troubled: Vec<EndpointUid>,
         /// Names whose file is rejected.
         invalid: Vec<Arc<str>>,
-        /// Answered once it is in force.
-        reply: oneshot::Sender<Generation>,
+        /// Answered once it is in force, with the table before it: letting go of that one takes time.
+        reply: oneshot::Sender<(Generation, Arc<Table>)>,
     },
     /// What is refused, or cannot be built, is to be looked at again.
     LookAgain,
@@ -177,9 +179,9 @@ impl Actor for RouterActor {
                 state.submit(&myself, submission, Some(*judged));
             }
             RouterMessage::Spool(event) => state.on_spool(&myself, event).await,
-            RouterMessage::Publish { daemon, entries, invalid, reply } => {
-                Box::pin(state.publish(&myself, &daemon, entries, &invalid)).await;
-                let _gone = reply.send(state.generation);
+            RouterMessage::Publish { daemon, table, troubled, invalid, reply } => {
+                let before = Box::pin(state.publish(&myself, &daemon, *table, &troubled, &invalid)).await;
+                let _gone = reply.send((state.generation, before));
             }
             RouterMessage::LookAgain => state.look_again(),
             RouterMessage::AskRetire { uid, seen } => state.retire(uid, seen),

@@ -336,10 +336,10 @@ pub(super) fn orphan(identity: crate::ids::Identity) -> Arc<EndpointSpec> {
     Arc::new(EndpointSpec {
         identity,
         lifecycle: Lifecycle::Draft,
-        events: crate::table::Selection::Some(Vec::new()),
-        products: crate::table::Selection::Some(Vec::new()),
+        events: crate::table::Selection::Some(Arc::default()),
+        products: crate::table::Selection::Some(Arc::default()),
         filter: None,
-        delivery: crate::policy::DeliverySettings::default(),
+        delivery: Arc::default(),
         sink: None,
     })
 }

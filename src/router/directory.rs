@@ -4,14 +4,21 @@ use crate::ids::{EndpointUid, Identity};
 use crate::metrics::EndpointMetrics;
 use crate::spool::{Backlog, Spool};
 use crate::table::Lifecycle;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What can be seen of the endpoints without asking their actors: for metrics and status.
 #[derive(Default)]
 pub struct Directory {
-    observed: Mutex<HashMap<EndpointUid, Observed>>,
+    endpoints: Mutex<Endpoints>,
+}
+
+#[derive(Default)]
+struct Endpoints {
+    observed: HashMap<EndpointUid, Observed>,
+    /// How many have a name.
+    names: HashMap<Arc<str>, usize>,
 }
 
 /// One endpoint of the directory.
@@ -62,15 +69,16 @@ impl Directory {
     /// Those it has.
     #[must_use]
     pub fn list(&self) -> Vec<(EndpointUid, Observed)> {
-        let mut list: Vec<_> = self.lock().iter().map(|(uid, observed)| (*uid, observed.clone())).collect();
+        let mut list: Vec<_> =
+            self.lock().observed.iter().map(|(uid, observed)| (*uid, observed.clone())).collect();
         list.sort_by(|(_, a), (_, b)| a.identity.cmp(&b.identity));
         list
     }
 
-    /// Their names.
+    /// Whether one of them has this name.
     #[must_use]
-    pub fn names(&self) -> HashSet<Arc<str>> {
-        self.lock().values().map(|observed| Arc::clone(&observed.identity.name)).collect()
+    pub fn has_name(&self, name: &str) -> bool {
+        self.lock().names.contains_key(name)
     }
 
     /// What an endpoint does with its deliveries.
@@ -103,20 +111,39 @@ impl Directory {
     }
 
     pub(super) fn put(&self, uid: EndpointUid, observed: Observed) {
-        self.lock().insert(uid, observed);
+        let mut endpoints = self.lock();
+        *endpoints.names.entry(Arc::clone(&observed.identity.name)).or_default() += 1;
+        if let Some(before) = endpoints.observed.insert(uid, observed) {
+            endpoints.lose(&before.identity.name);
+        }
     }
 
     pub(super) fn update(&self, uid: EndpointUid, change: impl FnOnce(&mut Observed)) {
-        if let Some(observed) = self.lock().get_mut(&uid) {
+        if let Some(observed) = self.lock().observed.get_mut(&uid) {
             change(observed);
         }
     }
 
     pub(super) fn remove(&self, uid: EndpointUid) -> Option<Observed> {
-        self.lock().remove(&uid)
+        let mut endpoints = self.lock();
+        let observed = endpoints.observed.remove(&uid)?;
+        endpoints.lose(&observed.identity.name);
+        Some(observed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointUid, Observed>> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Endpoints> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Endpoints {
+    /// One of those with this name is gone.
+    fn lose(&mut self, name: &str) {
+        if let Some(count) = self.names.get_mut(name) {
+            *count -= 1;
+            if *count == 0 {
+                self.names.remove(name);
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 use super::actor::{RouterActor, RouterDeps, RouterMessage};
 use super::directory::Directory;
+use super::labels::is_problem;
+use crate::clock::unix_ms;
 use crate::config::DaemonConfig;
 use crate::delivery::EndpointMessage;
 use crate::ids::{EndpointUid, Generation, Identity, Seq};
@@ -61,6 +63,9 @@ impl Host for Apart {
 
     fn down(&self, _kind: &str, _reason: &str) {}
 }
+
+/// Of more endpoints a table is built beside the runtime.
+const MANY: usize = 1000;
 
 /// A configuration could not be put in force.
 #[derive(Debug, thiserror::Error)]
@@ -142,22 +147,30 @@ impl RouterHandle {
     /// # Errors
     /// When nothing was put in force.
     pub async fn publish(&self, publication: Publication) -> Result<Generation, PublishError> {
-        let identities: Vec<Identity> =
-            publication.endpoints.iter().map(|spec| spec.identity.clone()).collect();
+        let Publication { daemon, endpoints, invalid } = publication;
+        let many = endpoints.len() > MANY;
+        let (identities, endpoints) = aside(many, move || {
+            let identities: Vec<Identity> = endpoints.iter().map(|spec| spec.identity.clone()).collect();
+            (identities, endpoints)
+        })
+        .await?;
         let uids = self.spool.register(identities).await?;
-        let entries = uids
-            .into_iter()
-            .zip(&publication.endpoints)
-            .map(|(uid, spec)| Entry { uid, spec: Arc::clone(spec) });
+        let (spool, now_ms) = (Arc::clone(&self.spool), unix_ms(&*self.host.clock));
+        let catalogue = daemon.catalogue.clone();
+        let (table, troubled) = aside(many, move || {
+            let entries = uids.into_iter().zip(endpoints).map(|(uid, spec)| Entry { uid, spec });
+            let table = Box::new(Table::new(Generation(0), catalogue, entries.collect()));
+            let uids = table.entries().iter().map(|entry| entry.uid);
+            let troubled = uids.filter(|uid| is_problem(&spool.endpoint_state(*uid), now_ms)).collect();
+            (table, troubled)
+        })
+        .await?;
         let (reply, answer) = oneshot::channel();
-        let message = RouterMessage::Publish {
-            daemon: Arc::clone(&publication.daemon),
-            entries: entries.collect(),
-            invalid: publication.invalid,
-            reply,
-        };
+        let message = RouterMessage::Publish { daemon, table, troubled, invalid, reply };
         self.actor.cast(message).map_err(|_| PublishError::Stopped)?;
-        answer.await.map_err(|_| PublishError::Stopped)
+        let (generation, before) = answer.await.map_err(|_| PublishError::Stopped)?;
+        aside(many, move || drop(before)).await?;
+        Ok(generation)
     }
 
     /// Endpoints whose destination is refused, or whose sink cannot be built, are looked at again.
@@ -236,4 +249,15 @@ impl RouterHandle {
         let judged = Box::new(judged);
         drop(self.actor.cast(RouterMessage::SubmitJudged { submission, judged }));
     }
+}
+
+/// Does some work, where it is much beside the runtime.
+async fn aside<T: Send + 'static>(
+    much: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PublishError> {
+    if much {
+        return tokio::task::spawn_blocking(work).await.map_err(|_| PublishError::Stopped);
+    }
+    Ok(work())
 }

@@ -2,6 +2,7 @@ use super::actor::RouterState;
 use crate::delivery::Condition;
 use crate::ids::EndpointUid;
 use crate::metrics::EndpointMetrics;
+use crate::spool::EndpointState;
 use crate::table::Table;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,19 +27,19 @@ impl Labels {
 }
 
 impl RouterState {
-    /// Another table is in force, and these names have a file that is rejected.
-    pub(super) fn label(&mut self, table: &Table, invalid: &[Arc<str>]) {
+    /// Another table is in force, of which these endpoints have a problem, and these names a file that is rejected.
+    pub(super) fn label(&mut self, table: &Table, troubled: &[EndpointUid], invalid: &[Arc<str>]) {
         let few = Labels::few(table);
         if std::mem::replace(&mut self.labels.many, !few) == few {
             self.relabel(few);
         }
-        for entry in table.entries() {
-            if few || self.has_problem(entry.uid) {
-                self.adopt(entry.uid);
-            }
+        let all: Vec<EndpointUid> =
+            if few { table.entries().iter().map(|entry| entry.uid).collect() } else { troubled.to_vec() };
+        for uid in all {
+            self.adopt(uid);
         }
-        let names = self.deps.directory.names();
-        let unusable = |name: &Arc<str>| table.named(name).is_none() && !names.contains(name);
+        let directory = Arc::clone(&self.deps.directory);
+        let unusable = |name: &Arc<str>| table.named(name).is_none() && !directory.has_name(name);
         let old = std::mem::take(&mut self.labels.invalid);
         for name in invalid.iter().filter(|name| unusable(name)) {
             let metrics = self.deps.metrics.endpoint(name, few);
@@ -46,7 +47,7 @@ impl RouterState {
             self.labels.invalid.insert(Arc::clone(name), metrics);
         }
         for name in old.into_keys() {
-            if !self.labels.invalid.contains_key(&name) && !names.contains(&name) {
+            if !self.labels.invalid.contains_key(&name) && !directory.has_name(&name) {
                 self.deps.metrics.forget_endpoint(&name);
             }
         }
@@ -61,9 +62,7 @@ impl RouterState {
 
     /// What the spool remembers of it is a problem.
     fn has_problem(&self, uid: EndpointUid) -> bool {
-        let state = self.deps.spool.endpoint_state(uid);
-        state.suspended.is_some()
-            || state.wait_until_ms.is_some_and(|until| until > crate::clock::unix_ms(&*self.deps.clock))
+        is_problem(&self.deps.spool.endpoint_state(uid), crate::clock::unix_ms(&*self.deps.clock))
     }
 
     /// There are few endpoints now, or many: their histograms carry their names, or not, and idle ones have no series.
@@ -83,4 +82,9 @@ impl RouterState {
             }
         }
     }
+}
+
+/// Whether what the spool remembers of an endpoint is a problem.
+pub(super) fn is_problem(state: &EndpointState, now_ms: u64) -> bool {
+    state.suspended.is_some() || state.wait_until_ms.is_some_and(|until| until > now_ms)
 }

@@ -11,20 +11,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl RouterState {
-    /// Puts a configuration in force. Only endpoints that changed notice.
+    /// Puts a configuration in force, and returns the table before it. Only endpoints that changed notice. Events wait
+    /// meanwhile: what takes longer the more endpoints there are was done before.
     pub(super) async fn publish(
         &mut self,
         myself: &ActorRef<RouterMessage>,
         daemon: &DaemonConfig,
-        entries: Vec<Entry>,
+        mut table: Table,
+        troubled: &[EndpointUid],
         invalid: &[Arc<str>],
-    ) {
+    ) -> Arc<Table> {
         self.generation = Generation(self.generation.0 + 1);
         self.removed_grace = daemon.reload.removed_grace;
         self.limit.set(daemon.limits.attempts);
         self.deps.network.set_policy(daemon.network.clone());
-        let table = Arc::new(Table::new(self.generation, daemon.catalogue.clone(), entries));
-        self.deps.table.store(Arc::clone(&table));
+        table.generation = self.generation;
+        let table = Arc::new(table);
+        let before = self.deps.table.swap(Arc::clone(&table));
         tracing::debug!(
             generation = self.generation.0,
             endpoints = table.entries().len(),
@@ -42,15 +45,16 @@ impl RouterState {
         for backlog in if first { self.deps.spool.backlogs() } else { Vec::new() } {
             self.inherit(myself, &table, backlog).await;
         }
-        self.label(&table, invalid);
+        self.label(&table, troubled, invalid);
         for uid in self.children.uids() {
-            let wanting = self.children.get_mut(uid).is_some_and(Child::may_start);
-            let waiting =
-                self.deps.spool.backlog(uid).is_some_and(|backlog| backlog.ready + backlog.parked > 0);
-            if wanting && waiting && table.with_uid(uid).is_some() {
+            if !self.children.get_mut(uid).is_some_and(Child::may_start) || table.with_uid(uid).is_none() {
+                continue;
+            }
+            if self.deps.spool.backlog(uid).is_some_and(|backlog| backlog.ready + backlog.parked > 0) {
                 self.start_child(myself, uid).await;
             }
         }
+        before
     }
 
     /// An endpoint in use is still in the table.
@@ -58,8 +62,8 @@ impl RouterState {
         let generation = self.generation;
         let Some(child) = self.children.get_mut(uid) else { return };
         let returned = child.removed_ms.take().is_some();
-        let changed = child.spec != entry.spec;
-        let kind = |spec: &EndpointSpec| spec.sink.as_ref().map(|sink| Arc::clone(&sink.kind));
+        let changed = !Arc::ptr_eq(&child.spec, &entry.spec) && child.spec != entry.spec;
+        let kind = |spec: &EndpointSpec| spec.sink.as_ref().map(|sink| sink.kind);
         if kind(&child.spec) != kind(&entry.spec) {
             // Whether what the other one kept running works is nobody's question any more.
             self.deps.metrics.forget_plugin(&entry.spec.identity.name);
@@ -156,11 +160,7 @@ impl RouterState {
         self.children.remove(uid);
         if let Some(observed) = self.deps.directory.remove(uid) {
             let name = &observed.identity.name;
-            let same_name = |(other, seen): &(EndpointUid, _)| -> bool {
-                let seen: &super::Observed = seen;
-                *other != uid && seen.identity.name == *name
-            };
-            if !self.deps.directory.list().iter().any(same_name) {
+            if !self.deps.directory.has_name(name) {
                 self.deps.metrics.forget_endpoint(name);
             }
         }

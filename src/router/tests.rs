@@ -114,12 +114,12 @@ async fn house(names: &[&'static str]) -> House {
             events: Selection::All,
             products: Selection::All,
             filter: None,
-            delivery,
-            sink: Some(SinkSpec {
-                kind: "tell".into(),
-                settings: (&BTreeMap::new()).into(),
-                plan: Arc::new(Tell { name, seen: tell.clone() }),
-            }),
+            delivery: delivery.into(),
+            sink: Some(SinkSpec::planned(
+                "tell",
+                &BTreeMap::new(),
+                Arc::new(Tell { name, seen: tell.clone() }),
+            )),
         })
     };
     let local = "127.0.0.1:0".parse().unwrap();
@@ -369,12 +369,12 @@ async fn a_thousand_endpoints_that_come_back_together_do_not_stampede() {
                 events: Selection::All,
                 products: Selection::All,
                 filter: None,
-                delivery,
-                sink: Some(SinkSpec {
-                    kind: "crowd".into(),
-                    settings: (&BTreeMap::new()).into(),
-                    plan: Arc::new(OneOfCrowd(Arc::clone(&crowd))),
-                }),
+                delivery: delivery.into(),
+                sink: Some(SinkSpec::planned(
+                    "crowd",
+                    &BTreeMap::new(),
+                    Arc::new(OneOfCrowd(Arc::clone(&crowd))),
+                )),
             })
         };
         (0..ENDPOINTS).map(spec).collect()

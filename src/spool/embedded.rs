@@ -4,7 +4,7 @@ use super::folder::{Folder, OpenError};
 use super::meters::Meters;
 use super::offline;
 use super::read::{self, Found};
-use super::shared::{Shared, View};
+use super::shared::{Seen, Shared, View};
 use super::store::{Base, Store, Ways};
 use super::writer::{Amended, Amendment, Command, Parts, Writer};
 use super::{
@@ -173,7 +173,7 @@ impl EmbeddedSpool {
     #[must_use]
     pub fn awaited(&self) -> Vec<EndpointUid> {
         let endpoints = self.shared.endpoints();
-        let waits = |view: &View| view.counts.ready + view.counts.parked > 0;
+        let waits = |view: &View| view.seen.counts.ready + view.seen.counts.parked > 0;
         endpoints.iter().filter(|(_, view)| waits(view)).map(|(uid, _)| *uid).collect()
     }
 
@@ -211,7 +211,7 @@ impl EmbeddedSpool {
         let (uid, epoch) = (lease.endpoint, lease.epoch);
         self.look(move |store| {
             let view = shared.endpoints().get(&uid).cloned().unwrap_or_default();
-            if view.epoch == epoch { read(store, &view) } else { Err(SpoolError::Fenced) }
+            if view.seen.epoch == epoch { read(store, &view) } else { Err(SpoolError::Fenced) }
         })
     }
 
@@ -259,7 +259,7 @@ impl EmbeddedSpool {
     }
 
     fn backlog_of(&self, uid: EndpointUid, view: &View) -> Backlog {
-        let counts = view.counts;
+        let counts = view.seen.counts;
         let waits = counts.ready + counts.parked > 0;
         let store = if waits { self.shared.store() } else { None };
         let nameless = || Identity { name: Arc::from(format!("endpoint {}", uid.0)), account: None };
@@ -395,7 +395,7 @@ impl Spool for EmbeddedSpool {
     ) -> BoxFuture<'static, Result<Vec<Pending>, SpoolError>> {
         let (commands, uid) = (self.commands.clone(), lease.endpoint);
         self.on_reader(lease, move |store, view| {
-            let from = after.map_or(0, |seq| seq.0.saturating_add(1)).max(view.counts.low);
+            let from = after.map_or(0, |seq| seq.0.saturating_add(1)).max(view.seen.counts.low);
             let found = read::pending(store, uid, Seq(from), limit)?;
             Ok(Self::report(&commands, uid, found))
         })
@@ -431,12 +431,15 @@ impl Spool for EmbeddedSpool {
     }
 
     fn endpoint_state(&self, endpoint: EndpointUid) -> EndpointState {
-        self.shared.endpoints().get(&endpoint).map(|view| view.state).unwrap_or_default()
+        self.shared.endpoints().get(&endpoint).map(|view| view.seen.state).unwrap_or_default()
     }
 
     fn put_endpoint_state(&self, endpoint: EndpointUid, state: EndpointState) {
         // Whoever says it reads it back at once; the writer will publish the same.
-        self.shared.endpoints().entry(endpoint).or_default().state = state;
+        let mut views = self.shared.endpoints();
+        let view = views.entry(endpoint).or_default();
+        view.seen.set(Seen { state, ..*view.seen });
+        drop(views);
         self.tell(Command::PutState { endpoint, state });
     }
 
@@ -452,7 +455,10 @@ impl Spool for EmbeddedSpool {
             .shared
             .endpoints()
             .iter()
-            .filter(|(_, View { counts, .. })| counts.ready + counts.parked + counts.dead > 0)
+            .filter(|(_, view)| {
+                let counts = view.seen.counts;
+                counts.ready + counts.parked + counts.dead > 0
+            })
             .map(|(uid, view)| (*uid, view.clone()))
             .collect();
         views.iter().map(|(uid, view)| self.backlog_of(*uid, view)).collect()

@@ -1,23 +1,38 @@
 //! What the writer publishes after each commit, for everybody else to read.
 
 use super::EndpointState;
+use super::rare::{Blank, Rare};
 use super::record::Counts;
 use super::store::Store;
 use crate::ids::{EndpointUid, Identity};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// What is known of one endpoint.
 #[derive(Debug, Clone, Default)]
 pub(super) struct View {
     /// Its name and account, once registered.
     pub(super) identity: Option<Identity>,
+    /// What it has to do, and remembers.
+    pub(super) seen: Rare<Seen>,
+}
+
+/// What an endpoint has to do, and remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Seen {
     /// What it remembers.
     pub(super) state: EndpointState,
     /// The lease in force; 0: none yet.
     pub(super) epoch: u64,
     /// What waits.
     pub(super) counts: Counts,
+}
+
+impl Blank for Seen {
+    fn blank() -> &'static Self {
+        static BLANK: LazyLock<Seen> = LazyLock::new(Seen::default);
+        &BLANK
+    }
 }
 
 /// Between the writer and the readers. Nobody holds one of the locks while it does I/O.

@@ -8,24 +8,26 @@
 mod amend;
 mod append;
 mod commit;
+mod endpoint;
 mod housekeeping;
 mod past;
 mod recount;
 mod recover;
 mod settle;
 
+use self::endpoint::Endpoint;
 use super::cache::Cache;
 use super::embedded::{DedupLimits, Listener};
 use super::folder::Folder;
 use super::index::Index;
 use super::meters::Meters;
-use super::record::{Counts, DedupRow, KeyAge, Totals};
+use super::record::{DedupRow, KeyAge, Totals};
 use super::settled::Block;
 use super::shared::Shared;
 use super::store::{Batch, Space, Store, Ways};
 use super::{
     Accepted, Append, DeadReason, EndpointState, HistoryNote, Lease, Parked, Receipt, Refusal, Settlement,
-    SpoolError, StoredEvent, Unwritten,
+    SpoolError, Unwritten,
 };
 use crate::chance::Chance;
 use crate::clock::Clock;
@@ -113,24 +115,6 @@ pub(super) enum Command {
     },
     #[cfg(test)]
     Crash,
-}
-
-/// What the writer knows of one endpoint.
-#[derive(Default)]
-struct Endpoint {
-    identity: Option<Identity>,
-    state: EndpointState,
-    counts: Counts,
-    epoch: u64,
-    unwritten: Option<Arc<Unwritten>>,
-    /// Of the commit being made: settlements applied,
-    written: usize,
-    /// new events,
-    fresh: Vec<Arc<StoredEvent>>,
-    /// the delivery before them,
-    after: Option<Seq>,
-    /// and whether it is among `Cycle::endpoints`.
-    touched: bool,
 }
 
 /// An append that waits for its commit.

@@ -1,7 +1,12 @@
 use super::{Catalogue, EndpointSpec, Lifecycle};
 use crate::ids::{EndpointUid, Generation};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// Endpoints of one account that are asked one by one; of more there is an index.
+const FEW: usize = 16;
 
 /// An endpoint of a table, with the number the spool knows it by.
 #[derive(Debug, Clone)]
@@ -21,15 +26,22 @@ pub struct Table {
     pub catalogue: Catalogue,
     entries: Vec<Entry>,
     by_name: HashMap<Arc<str>, u32>,
-    by_uid: HashMap<EndpointUid, u32>,
-    index: HashMap<Arc<str>, HashMap<Arc<str>, Subscribers>>,
+    by_uid: FxHashMap<EndpointUid, u32>,
+    /// Those for events of every account.
+    every: Pairs,
+    of_account: HashMap<Arc<str>, Owned>,
 }
 
 /// Who wants one event of one product.
-#[derive(Debug, Default)]
-struct Subscribers {
-    of_every_account: List,
-    of_account: HashMap<Arc<str>, List>,
+type Pairs = HashMap<Arc<str>, HashMap<Arc<str>, List>>;
+
+/// The endpoints of one account. Most accounts have a few, and there may be very many accounts: an index of each by events
+/// and products would be most of what a configured endpoint takes in memory.
+#[derive(Debug)]
+enum Owned {
+    /// So few that each is asked.
+    Few(SmallVec<[u32; 4]>),
+    Many(Box<Pairs>),
 }
 
 /// Endpoints by their position.
@@ -46,6 +58,8 @@ pub struct Candidates<'a> {
     entries: &'a [Entry],
     every: &'a [u32],
     own: &'a [u32],
+    /// What those of `own` are to be asked for; none: they want it.
+    asked: Option<(&'a str, &'a str)>,
     filtered: bool,
 }
 
@@ -58,7 +72,18 @@ impl<'a> Candidates<'a> {
 
     /// Them.
     pub fn iter(self) -> impl Iterator<Item = &'a Entry> {
-        self.every.iter().chain(self.own).filter_map(move |position| self.entries.get(*position as usize))
+        let entry = move |position: &u32| self.entries.get(*position as usize);
+        self.every.iter().filter_map(entry).chain(self.own())
+    }
+
+    fn own(self) -> impl Iterator<Item = &'a Entry> {
+        let wants = move |entry: &&Entry| match self.asked {
+            None => true,
+            Some((event, product)) => {
+                entry.spec.events.contains(event) && entry.spec.products.contains(product)
+            }
+        };
+        self.own.iter().filter_map(move |position| self.entries.get(*position as usize)).filter(wants)
     }
 }
 
@@ -66,14 +91,10 @@ impl Table {
     /// Builds the index.
     #[must_use]
     pub fn new(generation: Generation, catalogue: Catalogue, entries: Vec<Entry>) -> Self {
-        let mut index: HashMap<Arc<str>, HashMap<Arc<str>, Subscribers>> = HashMap::new();
-        for event in &catalogue.events {
-            let products = index.entry(event.clone()).or_default();
-            for product in &catalogue.products {
-                products.insert(product.clone(), Subscribers::default());
-            }
-        }
-        let (mut by_name, mut by_uid) = (HashMap::new(), HashMap::new());
+        let mut by_name = HashMap::with_capacity(entries.len());
+        let mut by_uid = FxHashMap::with_capacity_and_hasher(entries.len(), FxBuildHasher);
+        let mut every = pairs(&catalogue);
+        let mut of_account: HashMap<Arc<str>, Owned> = HashMap::new();
         for (position, entry) in (0u32..).zip(&entries) {
             let spec = &entry.spec;
             by_name.insert(spec.identity.name.clone(), position);
@@ -81,33 +102,54 @@ impl Table {
             if spec.lifecycle == Lifecycle::Draft {
                 continue;
             }
-            for (event, products) in &mut index {
-                if !spec.events.contains(event) {
-                    continue;
-                }
-                for (product, subscribers) in products {
-                    if spec.products.contains(product) {
-                        subscribers.add(position, spec.identity.account.as_ref(), spec.filter.is_some());
+            let Some(account) = &spec.identity.account else {
+                add(&mut every, position, spec);
+                continue;
+            };
+            let nobody = || Owned::Few(SmallVec::new());
+            match of_account.entry(account.clone()).or_insert_with(nobody) {
+                Owned::Few(few) if few.len() < FEW => few.push(position),
+                Owned::Many(many) => add(many, position, spec),
+                owned @ Owned::Few(_) => {
+                    let mut many = pairs(&catalogue);
+                    for position in owned.few().iter().copied().chain([position]) {
+                        if let Some(entry) = entries.get(position as usize) {
+                            add(&mut many, position, &entry.spec);
+                        }
                     }
+                    *owned = Owned::Many(Box::new(many));
                 }
             }
         }
-        Self { generation, catalogue, entries, by_name, by_uid, index }
+        Self { generation, catalogue, entries, by_name, by_uid, every, of_account }
     }
 
     /// The endpoints that an event is for, filters aside. Paused ones are among them, drafts are not.
     #[must_use]
-    pub fn candidates(&self, event: &str, product: &str, account: Option<&str>) -> Candidates<'_> {
+    pub fn candidates<'a>(
+        &'a self,
+        event: &'a str,
+        product: &'a str,
+        account: Option<&str>,
+    ) -> Candidates<'a> {
         static NOBODY: List = List { positions: Vec::new(), filtered: false };
-        let subscribers = self.index.get(event).and_then(|products| products.get(product));
-        let every = subscribers.map_or(&NOBODY, |subscribers| &subscribers.of_every_account);
-        let own = subscribers.and_then(|subscribers| subscribers.of_account.get(account?)).unwrap_or(&NOBODY);
-        Candidates {
-            entries: &self.entries,
-            every: &every.positions,
-            own: &own.positions,
-            filtered: every.filtered || own.filtered,
-        }
+        let of = |pairs: &'a Pairs| pairs.get(event).and_then(|products| products.get(product));
+        // A name that the catalogue does not have is nobody's, not even theirs who want all.
+        let every = of(&self.every);
+        let own = account.filter(|_| every.is_some()).and_then(|account| self.of_account.get(account));
+        let every = every.unwrap_or(&NOBODY);
+        let (own, asked, filtered) = match own {
+            None => (&NOBODY.positions[..], None, false),
+            Some(Owned::Many(many)) => {
+                let own = of(many).unwrap_or(&NOBODY);
+                (&own.positions[..], None, own.filtered)
+            }
+            Some(Owned::Few(few)) => (&few[..], Some((event, product)), false),
+        };
+        let mut found = Candidates { entries: &self.entries, every: &every.positions, own, asked, filtered };
+        found.filtered |=
+            every.filtered || asked.is_some() && found.own().any(|entry| entry.spec.filter.is_some());
+        found
     }
 
     /// All endpoints, drafts included.
@@ -129,13 +171,34 @@ impl Table {
     }
 }
 
-impl Subscribers {
-    fn add(&mut self, position: u32, account: Option<&Arc<str>>, filtered: bool) {
-        let list = match account {
-            None => &mut self.of_every_account,
-            Some(account) => self.of_account.entry(account.clone()).or_default(),
-        };
-        list.positions.push(position);
-        list.filtered |= filtered;
+impl Owned {
+    fn few(&self) -> &[u32] {
+        match self {
+            Self::Few(few) => few,
+            Self::Many(_) => &[],
+        }
     }
 }
+
+/// Nobody, for every event and product of a catalogue.
+fn pairs(catalogue: &Catalogue) -> Pairs {
+    let products = || catalogue.products.iter().map(|product| (product.clone(), List::default())).collect();
+    catalogue.events.iter().map(|event| (event.clone(), products())).collect()
+}
+
+fn add(pairs: &mut Pairs, position: u32, spec: &EndpointSpec) {
+    for (event, products) in pairs {
+        if !spec.events.contains(event) {
+            continue;
+        }
+        for (product, list) in products {
+            if spec.products.contains(product) {
+                list.positions.push(position);
+                list.filtered |= spec.filter.is_some();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

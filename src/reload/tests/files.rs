@@ -38,9 +38,11 @@ async fn a_bad_file_keeps_its_last_good_version_across_a_restart() {
 
     bench.handle.stop();
     bench.join.await.unwrap();
-    let again = initial(&loader(&bench.folder)).expect("a bad endpoint does not stop a start").running;
+    let again = initial(&loader(&bench.folder), Duration::ZERO)
+        .expect("a bad endpoint does not stop a start")
+        .running;
     assert_eq!(again.endpoints.len(), 2);
-    assert_eq!(again.endpoints["a"].events, Selection::Some(vec![Arc::from("sent")]));
+    assert_eq!(again.endpoints["a"].events, Selection::Some([Arc::from("sent")].into()));
     assert_eq!(&*again.invalid[0], "a");
 }
 
@@ -67,7 +69,7 @@ async fn a_folder_that_is_missing_or_suddenly_empty_removes_nobody() {
     assert!(outcome.errors()[0].message.contains("suddenly empty"));
     fs::remove_dir(bench.path("endpoints")).unwrap();
     assert_eq!(bench.handle.reload().await.result(), "rejected");
-    assert_eq!(initial(&loader(&bench.folder)).expect("starts").running.endpoints.len(), 1);
+    assert_eq!(initial(&loader(&bench.folder), Duration::ZERO).expect("starts").running.endpoints.len(), 1);
     fs::create_dir(bench.path("endpoints")).unwrap();
     let removed = bench.handle.reload_removing(vec![Arc::from("a")]).await;
     assert_eq!(removed.changes(), ["a removed"]);
@@ -78,9 +80,9 @@ async fn a_folder_that_is_missing_or_suddenly_empty_removes_nobody() {
 #[test]
 fn a_first_start_needs_its_folder_but_no_endpoint() {
     let folder = folder(&[]);
-    assert_eq!(initial(&loader(&folder)).expect("starts").warnings.len(), 1);
+    assert_eq!(initial(&loader(&folder), Duration::ZERO).expect("starts").warnings.len(), 1);
     fs::remove_dir(folder.path().join("endpoints")).unwrap();
-    assert!(initial(&loader(&folder)).is_err());
+    assert!(initial(&loader(&folder), Duration::ZERO).is_err());
 }
 
 #[tokio::test]
@@ -236,7 +238,9 @@ async fn a_file_of_a_sink_is_reloaded_and_a_bad_one_keeps_the_last_good_across_a
     bench.handle.stop();
     bench.join.await.unwrap();
 
-    let again = initial(&loader(&bench.folder)).expect("a bad endpoint does not stop a start").running;
+    let again = initial(&loader(&bench.folder), Duration::ZERO)
+        .expect("a bad endpoint does not stop a start")
+        .running;
     assert_eq!((again.endpoints["a"].clone(), &*again.invalid[0]), (two, "a"));
     let kept = || fs::read_dir(bench.folder.path().join("data/last-good/files")).unwrap().count();
     assert_eq!(kept(), 1, "of what was good last, and not of what was good before");

@@ -79,8 +79,8 @@ async fn a_sink_that_panics_while_it_is_built_holds_its_deliveries_and_says_why(
         events: Selection::All,
         products: Selection::All,
         filter: None,
-        delivery: DeliverySettings::default(),
-        sink: Some(SinkSpec { kind: "brittle".into(), settings: (&BTreeMap::new()).into(), plan }),
+        delivery: Arc::default(),
+        sink: Some(SinkSpec::planned("brittle", &BTreeMap::new(), plan)),
     };
     let daemon = Arc::clone(&house.daemon);
     let endpoints = vec![Arc::new(spec)];
@@ -115,12 +115,8 @@ async fn a_sink_whose_task_panics_is_built_again_and_holds_no_slot() {
         events: Selection::All,
         products: Selection::All,
         filter: None,
-        delivery,
-        sink: Some(SinkSpec {
-            kind: "frail".into(),
-            settings: (&BTreeMap::new()).into(),
-            plan: Arc::new(plan),
-        }),
+        delivery: delivery.into(),
+        sink: Some(SinkSpec::planned("frail", &BTreeMap::new(), Arc::new(plan))),
     };
     let daemon = Arc::clone(&house.daemon);
     let endpoints = vec![Arc::new(spec)];

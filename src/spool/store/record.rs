@@ -14,6 +14,9 @@ const MAGIC: [u8; 4] = *b"PRL1";
 /// Bytes before the content.
 pub(super) const HEAD: usize = 20;
 
+/// Bytes of a commit's room that are kept for the next one.
+const KEPT: usize = 4 << 20;
+
 /// The changes of one commit, and their record being made.
 #[derive(Default)]
 pub(crate) struct Batch {
@@ -24,6 +27,9 @@ pub(crate) struct Batch {
 impl Batch {
     pub(super) fn push(&mut self, change: Change) {
         if self.record.is_empty() {
+            // A commit may have been very large once: of the names of all endpoints.
+            self.record.shrink_to(KEPT);
+            self.changes.shrink_to(KEPT / size_of::<Change>());
             self.record.resize(HEAD, 0);
         }
         let record = &mut self.record;

@@ -185,8 +185,13 @@ impl Writer {
         }
         let mut numbers = Vec::with_capacity(identities.len());
         for identity in identities {
-            if let Some(uid) = self.identities.get(&identity) {
-                numbers.push(*uid);
+            if let Some((known, uid)) = self.identities.get_key_value(&identity) {
+                let uid = *uid;
+                numbers.push(uid);
+                // What was read from the spool shares its text with what the configuration says.
+                if !Arc::ptr_eq(&known.name, &identity.name) {
+                    self.rename(uid, identity);
+                }
                 continue;
             }
             let uid = EndpointUid(self.totals.next_uid);
@@ -198,6 +203,18 @@ impl Writer {
             numbers.push(uid);
         }
         self.cycle.numbers.push((reply, numbers));
+    }
+
+    /// The same name, in other memory.
+    fn rename(&mut self, uid: EndpointUid, identity: Identity) {
+        if let Some(endpoint) = self.endpoints.get_mut(&uid) {
+            endpoint.identity = Some(identity.clone());
+        }
+        if let Some(view) = self.shared.endpoints().get_mut(&uid) {
+            view.identity = Some(identity.clone());
+        }
+        self.identities.remove(&identity);
+        self.identities.insert(identity, uid);
     }
 
     pub(super) fn put_state(&mut self, uid: EndpointUid, state: EndpointState) {

@@ -2,7 +2,7 @@
 
 use super::{Answer, Cycle, Writer};
 use crate::ids::{EndpointUid, Seq};
-use crate::spool::record::endpoint_key;
+use crate::spool::record::{Counts, endpoint_key};
 use crate::spool::shared::View;
 use crate::spool::{Committed, SpoolEvent, Wake};
 
@@ -18,9 +18,12 @@ impl Writer {
         // A lease alone, or what an endpoint says of rows that are gone, changes nothing on disk.
         if !self.cycle.batch.is_empty() {
             let endpoints = std::mem::take(&mut self.cycle.endpoints);
+            let counted = self.store.as_ref().is_some_and(|store| !store.uncounted);
             for uid in &endpoints {
-                if let Some(row) = self.endpoints.get(uid).map(|endpoint| endpoint.counts.encode()) {
-                    self.insert(|store| &store.counters, &endpoint_key(*uid), row);
+                let Some(counts) = self.endpoints.get(uid).map(|endpoint| endpoint.counts) else { continue };
+                // An endpoint that has never had a delivery has no numbers; very many may have none.
+                if counts != Counts::default() || !counted {
+                    self.insert(|store| &store.counters, &endpoint_key(*uid), counts.encode());
                 }
             }
             self.cycle.endpoints = endpoints;
@@ -98,6 +101,7 @@ impl Writer {
                 && endpoint.unwritten.as_ref().is_some_and(|unwritten| unwritten.written(written));
             let events = std::mem::take(&mut endpoint.fresh);
             if events.is_empty() && !heard {
+                endpoint.rest();
                 continue;
             }
             let after = if events.is_empty() {
@@ -155,9 +159,7 @@ impl Writer {
         for uid in endpoints {
             let Some(endpoint) = self.endpoints.get(uid) else { continue };
             let view = views.entry(*uid).or_default();
-            view.counts = endpoint.counts;
-            view.state = endpoint.state;
-            view.epoch = endpoint.epoch;
+            view.seen.set(endpoint.seen());
             if view.identity.is_none() {
                 view.identity.clone_from(&endpoint.identity);
             }
@@ -167,12 +169,8 @@ impl Writer {
     /// Shows everybody all numbers, and the store they come from.
     pub(super) fn publish_all(&self) {
         let views = self.endpoints.iter().map(|(uid, endpoint)| {
-            let view = View {
-                identity: endpoint.identity.clone(),
-                state: endpoint.state,
-                epoch: endpoint.epoch,
-                counts: endpoint.counts,
-            };
+            let mut view = View { identity: endpoint.identity.clone(), ..View::default() };
+            view.seen.set(endpoint.seen());
             (*uid, view)
         });
         *self.shared.endpoints() = views.collect();

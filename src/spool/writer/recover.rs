@@ -4,13 +4,13 @@
 //! After an I/O error nobody knows what is on disk; reading it anew is the way out. A refused event may still be found then (its commit reached the disk, the answer did not): it is
 //! delivered, and its dedup key is found with it, so that the publisher's repeat is recognised.
 
-use super::{Command, Cycle, Endpoint, RETRY, Writer};
+use super::{Command, Cycle, RETRY, Writer};
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::folder::says_full;
 use crate::spool::index::Index;
 use crate::spool::record::{Counts, Totals, decode_endpoint};
 use crate::spool::store::{Store, is_damage};
-use crate::spool::{Refusal, SpoolError, SpoolEvent};
+use crate::spool::{EndpointState, Refusal, SpoolError, SpoolEvent};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +27,11 @@ impl Writer {
         // What a failed commit removed is still there.
         self.floors = [0; 3];
         for endpoint in self.endpoints.values_mut() {
-            let (epoch, unwritten) = (endpoint.epoch, endpoint.unwritten.take());
-            *endpoint = Endpoint { epoch, unwritten, ..Endpoint::default() };
+            let known = std::mem::take(endpoint);
+            if known.unwritten.is_some() || known.epoch > 0 {
+                endpoint.epoch = known.epoch;
+                endpoint.unwritten.clone_from(&known.unwritten);
+            }
         }
         self.totals = match store.get(&store.meta, b"totals")? {
             Some(row) => Totals::decode(&row).ok_or(fjall::Error::Unrecoverable)?,
@@ -46,7 +49,9 @@ impl Writer {
             }
             let endpoint = self.endpoints.entry(uid).or_default();
             endpoint.identity = identity;
-            endpoint.state = state;
+            if state != EndpointState::default() {
+                endpoint.state = state;
+            }
         }
         for row in store.all(&store.counters) {
             let (key, row) = row?;
@@ -58,7 +63,9 @@ impl Writer {
             if counts.bytes > self.config.backlog {
                 self.overflowing.insert(uid);
             }
-            self.endpoints.entry(uid).or_default().counts = counts;
+            if counts != Counts::default() {
+                self.endpoints.entry(uid).or_default().counts = counts;
+            }
         }
         self.index = Index::after(self.totals.next_block);
         Ok(())

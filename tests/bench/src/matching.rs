@@ -2,7 +2,6 @@
 
 use anyhow::{Result, ensure};
 use postrider::ids::{EndpointUid, Generation, Identity};
-use postrider::policy::DeliverySettings;
 use postrider::table::{Catalogue, EndpointSpec, Entry, Lifecycle, Selection, Table};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -57,10 +56,10 @@ fn table(endpoints: u32) -> Table {
         let spec = EndpointSpec {
             identity: Identity { name: format!("endpoint-{number}").into(), account },
             lifecycle: Lifecycle::Active,
-            events: Selection::Some(vec![event.into()]),
+            events: Selection::Some([event.into()].into()),
             products: Selection::All,
             filter: None,
-            delivery: DeliverySettings::default(),
+            delivery: Arc::default(),
             sink: None,
         };
         Entry { uid: EndpointUid(number), spec: Arc::new(spec) }

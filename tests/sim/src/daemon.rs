@@ -142,7 +142,7 @@ impl Machine {
     }
 
     fn read(&self, loader: &Loader) -> Result<Running, Failure> {
-        let initial = initial(loader).map_err(|errors| format!("{errors:?}"))?;
+        let initial = initial(loader, Duration::ZERO).map_err(|errors| format!("{errors:?}"))?;
         if let Some(error) = initial.running.errors.first() {
             return Err(error.one_line().into());
         }
