@@ -25,6 +25,7 @@ mod watcher;
 pub use actor::{ReloadActor, ReloadArgs, ReloadMessage, ReloadState, RoundFinished};
 pub use evaluate::{Initial, Running, initial};
 pub use handle::ReloadHandle;
+pub use last_good::LastGood;
 pub use outcome::{Change, ReloadOutcome, ReloadStatus};
 pub use round::Publish;
 pub use snapshot::WatchPaths;

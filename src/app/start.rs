@@ -41,7 +41,7 @@ impl App {
             metrics.gauge(names::PLUGIN_UP, &[("plugin", kind)]).set(1.0);
         }
         let loader = Loader::new(&path, sinks, Arc::new(SystemSecrets));
-        let Initial { running, warnings } = blocking({
+        let Initial { running, warnings, last_good } = blocking({
             let (loader, now) = (loader.clone(), clock.unix());
             move || initial(&loader, now)
         })
@@ -116,6 +116,7 @@ impl App {
             loader,
             running: Arc::new(running),
             generation,
+            last_good,
             publisher: Arc::new(live),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),

@@ -1,6 +1,7 @@
 use super::evaluate::Running;
 use super::handle::ReloadHandle;
 use super::keeper::Keeper;
+use super::last_good::LastGood;
 use super::metrics::ReloadMetrics;
 use super::outcome::{Change, ReloadOutcome, ReloadStatus};
 use super::round::{BROKE_OFF, Bench, Publish, Round};
@@ -69,6 +70,8 @@ pub struct ReloadArgs {
     pub running: Arc<Running>,
     /// Of which generation.
     pub generation: Generation,
+    /// The last good versions there are.
+    pub last_good: LastGood,
     /// Where configurations go: the router.
     pub publisher: Arc<dyn Publish>,
     /// The registry.
@@ -145,8 +148,6 @@ impl Actor for ReloadActor {
         Incarnation { bench, metrics, watch, in_force }: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let (running, generation) = in_force.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (opened, spool) = (bench.clone(), running.daemon.spool.path.clone());
-        tokio::task::spawn_blocking(move || opened.open(&spool)).await?;
         let (metrics, clock) = (ReloadMetrics::new(&metrics), bench.clock.clone());
         let now = unix_ms(&*clock);
         metrics.stands(&running.errors, now);

@@ -23,19 +23,21 @@ pub struct Running {
     pub errors: Vec<ConfigError>,
     /// The secret files in use.
     pub(super) secret_files: BTreeSet<PathBuf>,
-    /// Endpoint files found good that are not kept yet.
+    /// Endpoint files found good that are not kept yet, in the order of their names.
     pub(super) good: Vec<Good>,
-    /// How the files of endpoints looked that were found good and are kept.
+    /// How the files of endpoints looked that were found good.
     pub(super) looks: HashMap<Arc<str>, Looked>,
 }
 
 /// What a daemon needs to start.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Initial {
     /// What shall be in force.
     pub running: Running,
     /// What is allowed but probably not meant.
     pub warnings: Vec<String>,
+    /// The last good versions there are.
+    pub last_good: LastGood,
 }
 
 /// Reads the configuration for a start. A bad endpoint file does not stop it: it falls back to its last good version.
@@ -62,7 +64,7 @@ pub fn initial(loader: &Loader, now: Duration) -> Result<Initial, Vec<ConfigErro
     if running.endpoints.is_empty() && running.errors.is_empty() {
         warnings.push("the endpoints' folder is empty: no event will be delivered".to_owned());
     }
-    Ok(Initial { running, warnings })
+    Ok(Initial { running, warnings, last_good })
 }
 
 /// Reads the files again, those of endpoints only where they look different. `removing` names endpoints that shall go, so

@@ -88,8 +88,10 @@ impl<'a> Judge<'a> {
     }
 
     /// What shall be in force, `errors` of the daemon's file before those of the endpoints'.
-    pub(super) fn finish(self, mut errors: Vec<ConfigError>) -> Running {
+    pub(super) fn finish(mut self, mut errors: Vec<ConfigError>) -> Running {
         errors.extend(self.errors);
+        // The order of the files' names is another one: `a-b.toml` comes before `a.toml`.
+        self.good.sort_by(|a, b| a.name.cmp(&b.name));
         let daemon = match self.before {
             Some(before) if *before.daemon == self.daemon => before.daemon.clone(),
             _ => Arc::new(self.daemon),
@@ -143,15 +145,9 @@ impl<'a> Judge<'a> {
                 self.endpoints.insert(name.clone(), spec);
                 let Ok(text) = file.text else { return };
                 let good = Good { name, text, files };
-                let kept = self.last_good.has(&good);
-                // At a start nothing is kept: the first round judges once more what is not kept yet.
-                let keeps = self.before.is_some();
-                if kept || keeps {
-                    let look = Look::at(paths(&path, &others), self.now);
-                    let name = good.name.clone();
-                    self.looks.extend(look.map(|look| (name, Looked { look, others })));
-                }
-                if keeps && !kept {
+                let look = Look::at(paths(&path, &others), self.now);
+                self.looks.extend(look.map(|look| (good.name.clone(), Looked { look, others })));
+                if !self.last_good.has(&good) {
                     self.good.push(good);
                 }
                 return;
@@ -181,6 +177,9 @@ impl<'a> Judge<'a> {
         }
         self.secret_files.extend(looked.others.iter().cloned());
         self.looks.insert(name.clone(), looked.clone());
+        // What a start found good is kept by the round after it.
+        let unkept = before.good.binary_search_by(|good| good.name.cmp(name)).ok();
+        self.good.extend(unkept.and_then(|place| before.good.get(place)).cloned());
         Some(Arc::clone(spec))
     }
 

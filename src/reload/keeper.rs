@@ -20,10 +20,10 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(args: ReloadArgs) -> Self {
-        let ReloadArgs { loader, running, generation, publisher, metrics, clock, watch } = args;
+        let ReloadArgs { loader, running, generation, last_good, publisher, metrics, clock, watch } = args;
         let in_force = Arc::new(Mutex::new((running, generation)));
         let restarts = metrics.counter(names::ACTOR_RESTARTS, &[("actor", "reload")]);
-        Self { bench: Bench::new(loader, publisher, clock), metrics, watch, in_force, restarts }
+        Self { bench: Bench::new(loader, last_good, publisher, clock), metrics, watch, in_force, restarts }
     }
 
     /// Starts an actor on what is in force now.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The folder of kept files.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct KeptFiles {
     folder: PathBuf,
     /// Digests of what is stored, by endpoint and path.

@@ -16,8 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 const MANY: usize = 32;
 
 /// The folder of last good texts.
-#[derive(Debug, Default)]
-pub(super) struct LastGood {
+#[derive(Debug)]
+pub struct LastGood {
     folder: PathBuf,
     /// Digests of what is stored, by name.
     stored: HashMap<Arc<str>, u64>,

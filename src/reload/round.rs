@@ -8,7 +8,6 @@ use crate::ids::Generation;
 use crate::router::Publication;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where configurations go: the router.
@@ -44,14 +43,13 @@ pub(super) struct Round {
 }
 
 impl Bench {
-    pub(super) fn new(loader: Loader, publisher: Arc<dyn Publish>, clock: Arc<dyn Clock>) -> Self {
-        Self { loader, last_good: Arc::default(), publisher, clock }
-    }
-
-    /// Looks at what is kept below the spool's folder. Takes time.
-    pub(super) fn open(&self, spool: &Path) {
-        let opened = LastGood::open(spool);
-        *self.last_good() = opened;
+    pub(super) fn new(
+        loader: Loader,
+        last_good: LastGood,
+        publisher: Arc<dyn Publish>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { loader, last_good: Arc::new(Mutex::new(last_good)), publisher, clock }
     }
 
     /// Runs a round from what is in force.

@@ -78,6 +78,7 @@ async fn start_with(
         loader,
         running: Arc::new(initial.running),
         generation: Generation(1),
+        last_good: initial.last_good,
         publisher: recorder.clone(),
         metrics: Metrics::new(),
         clock,

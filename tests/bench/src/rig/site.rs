@@ -119,6 +119,7 @@ impl Report {
 impl<'a> Site<'a> {
     /// Starts a subscriber and a system that is ready. A forwarder has one endpoint, whatever the shape.
     pub(crate) fn start(rig: &'a Rig, kind: Kind, shape: Shape) -> Result<Self> {
+        std::fs::create_dir_all(&rig.dir)?;
         let files = tempfile::Builder::new().prefix("bench-").tempdir_in(&rig.dir)?;
         shape.subscribe(files.path())?;
         let (receiver, subscriber) = receiver(rig, files.path(), shape.down)?;
