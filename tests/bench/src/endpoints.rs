@@ -68,6 +68,7 @@ fn measure(rig: &Rig, active: u32, configured: u32) -> Result<Row> {
         down: false,
     };
     let mut site = Site::start(rig, Kind::Daemon, shape)?;
+    site.rest()?;
     let idle = site.mib("VmRSS")?;
     site.warm_up()?;
     let (cost, ()) = site.load("main", site.closed(), || Ok(()))?;

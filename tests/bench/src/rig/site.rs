@@ -13,6 +13,10 @@ use tokio::time::Instant;
 
 const START: Duration = Duration::from_secs(120);
 const DRAIN: Duration = Duration::from_secs(120);
+const REST: Duration = Duration::from_secs(120);
+/// Nothing to do: less than this part of a processor for so long.
+const IDLE: f64 = 0.05;
+const LOOK: Duration = Duration::from_secs(1);
 /// Messages of one publisher at most: the next begins with another number.
 const MESSAGES: u64 = 1_000_000_000;
 
@@ -201,6 +205,16 @@ impl<'a> Site<'a> {
     /// Processor time of the system so far, in seconds.
     pub(crate) fn cpu(&self) -> Result<f64> {
         self.system.cpu_seconds()
+    }
+
+    /// Waits until the system does next to nothing: after its first start it keeps a copy of every endpoint's file.
+    pub(crate) fn rest(&self) -> Result<()> {
+        let mut used = self.cpu()?;
+        wait(REST, "the system to have nothing to do", || {
+            std::thread::sleep(LOOK);
+            let before = std::mem::replace(&mut used, self.cpu()?);
+            Ok(used - before <= IDLE * LOOK.as_secs_f64())
+        })
     }
 
     /// A number of the system's `/proc/PID/status`.
