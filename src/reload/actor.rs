@@ -152,8 +152,7 @@ impl Actor for ReloadActor {
         let now = unix_ms(&*clock);
         metrics.stands(&running.errors, now);
         // The first round stores the last good versions, and finds what moved since the first reading.
-        let hint = myself.clone();
-        let hint = move || hint.cast(ReloadMessage::FilesChanged).is_ok();
+        let hint = move || myself.cast(ReloadMessage::FilesChanged).is_ok();
         let watcher = match watch {
             Some(times) => {
                 Some(Watcher::start(watcher::paths(&bench.loader, &running), times, clock.clone(), hint))
