@@ -79,18 +79,25 @@ impl Bench {
             Some(publication) => Some(self.publisher.publish(publication).await?),
             None => None,
         };
+        let good = std::mem::take(&mut running.good);
+        let mut running = Arc::new(running);
+        let known = running.clone();
         let kept = beside(move || {
-            let good = std::mem::take(&mut running.good);
-            let invalid: BTreeSet<&str> = running.invalid.iter().map(AsRef::as_ref).collect();
-            let known = |name: &str| running.endpoints.contains_key(name) || invalid.contains(name);
-            if let Err(error) = self.last_good().update(&good, self.loader.base(), known) {
-                tracing::warn!(%error, "cannot keep the last good versions of endpoint files");
-                // All of it is read again the next time, and kept then perhaps.
-                running.looks.clear();
-            }
-            Arc::new(running)
+            let invalid: BTreeSet<&str> = known.invalid.iter().map(AsRef::as_ref).collect();
+            let keep = |name: &str| known.endpoints.contains_key(name) || invalid.contains(name);
+            let kept = self.last_good().update(&good, self.loader.base(), keep);
+            kept.inspect_err(
+                |error| tracing::warn!(%error, "cannot keep the last good versions of endpoint files"),
+            )
+            .is_ok()
         });
-        Ok(Round { running: kept.await?, changes, published })
+        // What is in force is in force, whatever becomes of the copies. All of it is read again then, and kept perhaps.
+        if !kept.await.unwrap_or(false)
+            && let Some(running) = Arc::get_mut(&mut running)
+        {
+            running.looks.clear();
+        }
+        Ok(Round { running, changes, published })
     }
 
     fn last_good(&self) -> MutexGuard<'_, LastGood> {
