@@ -147,3 +147,30 @@ impl Endpoints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn a_name_is_there_until_the_last_endpoint_with_it_is_gone() {
+        let (directory, metrics) = (Directory::default(), Metrics::new());
+        let put = |uid, name: &str| {
+            let observed = Observed {
+                identity: Identity { name: name.into(), account: None },
+                lifecycle: Lifecycle::Active,
+                running: false,
+                shared: Arc::default(),
+                metrics: metrics.endpoint(name, true),
+            };
+            directory.put(EndpointUid(uid), observed);
+        };
+        put(1, "acme");
+        put(2, "acme");
+        put(2, "acme");
+        assert!(directory.remove(EndpointUid(1)).is_some() && directory.has_name("acme"));
+        assert!(directory.remove(EndpointUid(1)).is_none() && directory.has_name("acme"));
+        assert!(directory.remove(EndpointUid(2)).is_some() && !directory.has_name("acme"));
+    }
+}
