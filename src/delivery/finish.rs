@@ -167,10 +167,12 @@ impl EndpointState {
         // At the latest when it is too old: then it is looked at once more, and is dead.
         let left = retry.max_age.saturating_sub(age) + Duration::from_millis(1);
         let wait = scheduled.max(asked).min(left);
-        let due_ms = self.now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let due_ms = self.now_ms.saturating_add(wait_ms);
         let note = self.note(attempts, &attempt.outcome.reason, Some(attempt));
         if let Some(lease) = &self.lease {
-            self.args.spool.park(lease, Parked { seq, key: event.key(), due_ms, attempts }, note);
+            let parked = Parked { seq, key: event.key(), due_ms, wait_ms, attempts };
+            self.args.spool.park(lease, parked, note);
         }
         self.args.metrics.retry_scheduled();
         self.window.park(seq, self.now + wait);
@@ -191,7 +193,7 @@ impl EndpointState {
         self.hold.wait_until = Some(until);
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let until_ms = self.now_ms.saturating_add(wait_ms);
-        self.remembered.wait_until_ms = Some(until_ms);
+        (self.remembered.wait_until_ms, self.remembered.wait_ms) = (Some(until_ms), wait_ms);
         self.remember();
         tracing::info!(endpoint = %self.args.spec.identity.name, ?wait, "told to wait: its deliveries are held");
     }

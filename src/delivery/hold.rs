@@ -54,8 +54,9 @@ impl Hold {
             removed,
             suspended: remembered.suspended.is_some_and(|(_, gone)| spec.fingerprint() == Some(gone)),
             draining: false,
-            // Never longer than the longest Retry-After, whatever the clock did in between.
-            wait_until: left.map(|ms| now + Duration::from_millis(ms).min(Self::LONGEST_WAIT)),
+            // Never longer than was asked for, whatever the clock did in between.
+            wait_until: left
+                .map(|ms| now + Duration::from_millis(ms.min(remembered.wait_ms)).min(Self::LONGEST_WAIT)),
             blocked_until: None,
             invalid_until: None,
             read_again: None,
@@ -159,7 +160,8 @@ impl EndpointState {
         self.slow_start.restart();
         self.count(transition);
         if self.remembered.suspended.is_some() || self.remembered.wait_until_ms.is_some() {
-            self.remembered = Remembered { suspended: None, wait_until_ms: None, ..self.remembered };
+            self.remembered =
+                Remembered { suspended: None, wait_until_ms: None, wait_ms: 0, ..self.remembered };
             self.remember();
         }
     }

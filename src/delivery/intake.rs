@@ -21,9 +21,10 @@ impl EndpointState {
     pub(super) fn on_booted(&mut self, (lease, parked): (Lease, Vec<Parked>)) {
         self.lease = Some(lease);
         let longest = self.args.spec.delivery.retry.schedule.iter().max().copied().unwrap_or_default() * 2;
-        for Parked { seq, key, due_ms, attempts } in parked {
-            // Never longer than the schedule or the destination could have said, whatever the clock did in between.
-            let left = Duration::from_millis(due_ms.saturating_sub(self.now_ms))
+        for Parked { seq, key, due_ms, wait_ms, attempts } in parked {
+            // Never longer than was said, nor than the schedule or the destination could have said, whatever the clock
+            // did in between.
+            let left = Duration::from_millis(due_ms.saturating_sub(self.now_ms).min(wait_ms))
                 .min(longest.max(Hold::LONGEST_WAIT));
             self.window.add(seq, key, Some(self.now + left));
             self.held.insert(seq, Held { event: None, attempts });

@@ -223,7 +223,8 @@ async fn failed_attempts_leave_their_records_until_history_lets_them_go() {
         ..HistoryNote::default()
     };
     for attempts in 1..=2 {
-        let parked = crate::spool::Parked { seq: event.seq, key: event.key(), due_ms: 5, attempts };
+        let parked =
+            crate::spool::Parked { seq: event.seq, key: event.key(), due_ms: 5, wait_ms: 1, attempts };
         spool.park(&lease, parked, note(attempts));
         spool.acquire(EndpointUid(9)).await.unwrap();
     }

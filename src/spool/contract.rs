@@ -137,6 +137,9 @@ pub struct Parked {
     pub key: MessageKey,
     /// When the next attempt is due, milliseconds since the Unix epoch.
     pub due_ms: u64,
+    /// How long that was when it was said, in milliseconds: after a start nobody waits longer, should the clock have been
+    /// set back. Of a spool of an earlier release: the most there is.
+    pub wait_ms: u64,
     /// Attempts spent.
     pub attempts: u32,
 }
@@ -288,6 +291,8 @@ pub struct EndpointState {
     pub suspended: Option<(u64, u64)>,
     /// Told to wait until then, milliseconds since the Unix epoch.
     pub wait_until_ms: Option<u64>,
+    /// How long that was when it was said, in milliseconds: as [`Parked::wait_ms`]. 0: nothing was said.
+    pub wait_ms: u64,
     /// Its file is missing since then, milliseconds since the Unix epoch.
     pub removed_ms: Option<u64>,
     /// When a person had paused it.

@@ -1,10 +1,13 @@
 //! The rows of the store, one type each. Every row begins with the version of its layout; an event's record ends
 //! with a checksum over its key and everything in it, so that a wrong byte is never delivered.
 
+mod remembered;
+
+pub(super) use remembered::{decode_endpoint, encode_endpoint};
+
 use super::codec::{Decoder, Encoder};
-use super::{DeadReason, EndpointState, NewEvent, Parked, StoredEvent};
-use crate::ids::{EndpointUid, EventId, Generation, Identity, MessageKey, Seq};
-use crate::policy::Pauses;
+use super::{DeadReason, NewEvent, Parked, StoredEvent};
+use crate::ids::{EndpointUid, EventId, Generation, MessageKey, Seq};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -105,20 +108,21 @@ pub(super) struct DeliveryRow {
     pub(super) length: u32,
     /// When its event was accepted.
     pub(super) accepted_ms: u64,
-    /// When it is due and the attempts spent, if it is parked.
-    pub(super) parked: Option<(u64, u32)>,
+    /// When it is due, how long that was when it was said, and the attempts spent, if it is parked.
+    pub(super) parked: Option<(u64, u64, u32)>,
 }
 
 impl DeliveryRow {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut row = Encoder::with_capacity(if self.parked.is_some() { 33 } else { 21 });
+        let mut row = Encoder::with_capacity(if self.parked.is_some() { 41 } else { 21 });
         row.u8(VERSION);
         row.u64(self.key.0);
         row.u32(self.length);
         row.u64(self.accepted_ms);
-        if let Some((due_ms, attempts)) = self.parked {
+        if let Some((due_ms, wait_ms, attempts)) = self.parked {
             row.u64(due_ms);
             row.u32(attempts);
+            row.u64(wait_ms);
         }
         row.0
     }
@@ -131,13 +135,19 @@ impl DeliveryRow {
         let key = MessageKey(row.u64()?);
         let length = row.u32()?;
         let accepted_ms = row.u64()?;
-        let parked = if row.is_empty() { None } else { Some((row.u64()?, row.u32()?)) };
-        Some(Self { key, length, accepted_ms, parked })
+        if row.is_empty() {
+            return Some(Self { key, length, accepted_ms, parked: None });
+        }
+        let (due_ms, attempts) = (row.u64()?, row.u32()?);
+        // Earlier rows end here.
+        let wait_ms = if row.is_empty() { u64::MAX } else { row.u64()? };
+        Some(Self { key, length, accepted_ms, parked: Some((due_ms, wait_ms, attempts)) })
     }
 
     /// The retry state, as the contract says it.
     pub(super) fn parked_at(&self, seq: Seq) -> Option<Parked> {
-        self.parked.map(|(due_ms, attempts)| Parked { seq, key: self.key, due_ms, attempts })
+        let parked = |(due_ms, wait_ms, attempts)| Parked { seq, key: self.key, due_ms, wait_ms, attempts };
+        self.parked.map(parked)
     }
 }
 
@@ -357,56 +367,6 @@ impl Counts {
             low: row.u64()?,
         })
     }
-}
-
-/// Who an endpoint is and what it remembers.
-pub(super) fn encode_endpoint(identity: Option<&Identity>, state: EndpointState) -> Vec<u8> {
-    let mut row = Encoder::with_capacity(64);
-    row.u8(VERSION);
-    row.option_str(identity.map(|identity| &*identity.name));
-    row.option_str(identity.and_then(|identity| identity.account.as_deref()));
-    row.option_u64(state.suspended.map(|(since, _)| since));
-    row.u64(state.suspended.map_or(0, |(_, fingerprint)| fingerprint));
-    row.option_u64(state.wait_until_ms);
-    row.option_u64(state.removed_ms);
-    if state.pauses != Pauses::default() {
-        row.option_u64(state.pauses.since());
-        for (from, to) in state.pauses.past() {
-            row.u64(from);
-            row.u64(to);
-        }
-    }
-    row.0
-}
-
-/// The inverse of [`encode_endpoint`].
-pub(super) fn decode_endpoint(row: &[u8]) -> Option<(Option<Identity>, EndpointState)> {
-    let mut row = Decoder::new(row);
-    (row.u8()? == VERSION).then_some(())?;
-    let name = row.option_str()?.map(Arc::from);
-    let account = row.option_str()?.map(Arc::from);
-    let since = row.option_u64()?;
-    let fingerprint = row.u64()?;
-    let state = EndpointState {
-        suspended: since.map(|since| (since, fingerprint)),
-        wait_until_ms: row.option_u64()?,
-        removed_ms: row.option_u64()?,
-        pauses: decode_pauses(&mut row)?,
-    };
-    Some((name.map(|name| Identity { name, account }), state))
-}
-
-/// Rows of endpoints that were never paused end before.
-fn decode_pauses(row: &mut Decoder<'_>) -> Option<Pauses> {
-    if row.is_empty() {
-        return Some(Pauses::default());
-    }
-    let since = row.option_u64()?;
-    let mut past = [(0, 0); Pauses::MOST];
-    for pause in &mut past {
-        *pause = (row.u64()?, row.u64()?);
-    }
-    Some(Pauses::of(past, since))
 }
 
 /// The key of an endpoint's rows.

@@ -188,6 +188,8 @@ pub(super) struct Writer {
     removing: BTreeMap<EndpointUid, Seq>,
     /// Endpoints that have more waiting than `backlog`.
     overflowing: std::collections::BTreeSet<EndpointUid>,
+    /// The first place whose deliveries nobody was told of.
+    untold: u64,
     /// Nothing is left before these places: of dedup keys, of dead letters, of history.
     floors: [u64; 3],
     closing: Option<Reply<()>>,
@@ -242,11 +244,13 @@ impl Writer {
             housekeeping_at: now,
             removing: BTreeMap::new(),
             overflowing: std::collections::BTreeSet::new(),
+            untold: 0,
             floors: [0; 3],
             closing: None,
         };
         writer.load()?;
         writer.recount()?;
+        writer.untold = writer.totals.next_seq;
         writer.publish_all();
         writer.publish_trouble();
         Ok(writer)

@@ -1,7 +1,7 @@
 //! The machine's clock jumps: waits, ages, repeats and what is kept go by the time that passes, and what leaves the
 //! daemon says what the clock says.
 
-use crate::support::{Daemon, Load, Receiver, Reply, daemon, until};
+use crate::support::{Daemon, Load, Receiver, Reply, Setup, daemon, until};
 use postrider_checker::verify::Subscription;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,15 @@ impl FakeClock {
         let unfinished = self.0.path().join("unfinished");
         fs::write(&unfinished, offset).expect("written");
         fs::rename(unfinished, self.file()).expect("renamed");
+    }
+
+    /// A daemon that goes by it.
+    fn daemon(&self) -> Setup {
+        daemon()
+            .env("LD_PRELOAD", &Self::library())
+            .env("FAKETIME_TIMESTAMP_FILE", &self.file().to_string_lossy())
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     }
 
     fn library() -> String {
@@ -69,11 +78,8 @@ async fn a_clock_that_jumps_changes_no_wait_no_age_and_no_repeat() {
     let (clock, receiver) = (FakeClock::new(), Receiver::start().await);
     let load = Load::new(&[Subscription::all("steady")]);
     receiver.script("/failing", [Reply::status(500)]);
-    let mut daemon = daemon()
-        .env("LD_PRELOAD", &FakeClock::library())
-        .env("FAKETIME_TIMESTAMP_FILE", &clock.file().to_string_lossy())
-        .env("FAKETIME_NO_CACHE", "1")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    let mut daemon = clock
+        .daemon()
         .endpoint("steady", |e| {
             e.url(load.url("steady"));
         })
@@ -142,4 +148,27 @@ async fn a_clock_that_jumps_changes_no_wait_no_age_and_no_repeat() {
     assert_eq!(wrong, (0, 0, 0, 0, 0), "{report}");
     assert!(summary.accepted > 500);
     assert!(!daemon.said().contains("panicked"), "{}", daemon.stderr());
+}
+
+#[tokio::test]
+async fn a_daemon_that_starts_with_the_clock_set_back_waits_no_longer_than_was_said() {
+    let (clock, receiver) = (FakeClock::new(), Receiver::start().await);
+    receiver.script("/failing", [Reply::status(500), Reply::status(204)]);
+    receiver.script("/asking", [Reply::with(429, "retry-after", "2"), Reply::status(204)]);
+    let setup = clock.daemon().endpoint("failing", |e| {
+        e.url(receiver.url("/failing")).retry(&["2s", "6h"]);
+    });
+    let setup = setup.endpoint("asking", |e| {
+        e.url(receiver.url("/asking")).retry(&["1s", "6h"]);
+    });
+    let mut daemon = setup.start().await;
+    assert_eq!(daemon.post(event("first")).await.status, 202);
+    daemon
+        .wait_until("both wait", |m| m.sum("postrider_deliveries_pending", &[("state", "parked")]) == 2.0)
+        .await;
+    assert!(daemon.term(Duration::from_secs(20)).await.success());
+    clock.set("-7200");
+    daemon.start().await;
+    receiver.wait_for("/failing", 2).await;
+    receiver.wait_for("/asking", 2).await;
 }

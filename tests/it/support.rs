@@ -10,7 +10,7 @@ mod scale;
 mod tls;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use daemon::{Daemon, daemon};
+pub(crate) use daemon::{Daemon, Setup, daemon};
 pub(crate) use files::{EndpointFile, Way};
 pub(crate) use load::Load;
 pub(crate) use metrics::Metrics;

@@ -173,7 +173,7 @@ async fn work(
                 }
                 3 => {
                     let key = one.event.key();
-                    let parked = crate::spool::Parked { seq, key, due_ms: 9, attempts: 2 };
+                    let parked = crate::spool::Parked { seq, key, due_ms: 9, wait_ms: 1, attempts: 2 };
                     spool.park(&lease, parked, note(9));
                 }
                 _ => {}

@@ -3,7 +3,7 @@ use crate::ids::MessageKey;
 use crate::spool::{Committed, EndpointState, Parked, SpoolError, Wake};
 
 fn parked(seq: Seq, message: &str, attempts: u32) -> Parked {
-    Parked { seq, key: MessageKey::of(message), due_ms: 5_000, attempts }
+    Parked { seq, key: MessageKey::of(message), due_ms: 5_000, wait_ms: 700, attempts }
 }
 
 #[tokio::test]
@@ -149,7 +149,9 @@ async fn an_endpoint_has_one_number_for_ever_and_remembers_its_state() {
     assert_eq!(first[0], first[2]);
     assert_ne!(first[0], first[1]);
     let pauses = crate::policy::Pauses::of([(1, 2), (3, 4), (0, 0), (0, 0)], Some(9));
-    let state = EndpointState { suspended: Some((5, 6)), wait_until_ms: Some(7), removed_ms: None, pauses };
+    let wait_until_ms = Some(7);
+    let state =
+        EndpointState { suspended: Some((5, 6)), wait_until_ms, wait_ms: 8, removed_ms: None, pauses };
     rig.spool.put_endpoint_state(first[1], state);
     assert_eq!(rig.spool.endpoint_state(first[1]), state);
     rig.append(vec![event("m1", &[first[1]])]).await;

@@ -84,7 +84,11 @@ async fn run(steps: Vec<Step>) {
                 let Some((seq, row)) = model[endpoint].iter_mut().nth(nth) else { continue };
                 row.1 = Some(attempts);
                 let key = MessageKey::of(&row.0);
-                rig.spool.park(&leases[endpoint], Parked { seq: *seq, key, due_ms: 9, attempts }, note(9));
+                rig.spool.park(
+                    &leases[endpoint],
+                    Parked { seq: *seq, key, due_ms: 9, wait_ms: 1, attempts },
+                    note(9),
+                );
             }
             Step::Lease { endpoint } => {
                 let endpoint = usize::from(endpoint);

@@ -109,7 +109,7 @@ async fn work_on(rig: &Rig, leases: &[Lease; 2], draws: &mut Draws) {
                 }
                 3 => {
                     let key = crate::ids::MessageKey::of(message);
-                    let parked = crate::spool::Parked { seq, key, due_ms: 9, attempts: 2 };
+                    let parked = crate::spool::Parked { seq, key, due_ms: 9, wait_ms: 1, attempts: 2 };
                     rig.spool.park(lease, parked, note(9));
                 }
                 _ => {}

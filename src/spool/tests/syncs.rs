@@ -45,3 +45,50 @@ async fn a_log_that_cannot_be_synced_at_a_start_is_kept_and_delivered() {
     let aside: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("damaged")).collect();
     assert!(aside.is_empty(), "{aside:?}");
 }
+
+#[tokio::test]
+async fn an_event_that_was_refused_and_is_there_all_the_same_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SpoolConfig::at(folder.path().join("data"));
+    let dedup = DedupLimits { window: Duration::from_secs(3600), max: 1000 };
+    let disk = Arc::new(FailsOnce(AtomicBool::new(false)));
+    let by_hand =
+        ByHand { disk: disk.clone(), chance: Arc::new(SystemChance), segment: 64 * 1024, reserve: 4096 };
+    let (tell, heard) = channel();
+    let listener = Box::new(move |event| drop(tell.send(event)));
+    let clock: Arc<dyn Clock> = Arc::new(Ahead::default());
+    let opened = EmbeddedSpool::open_by_hand(&config, dedup, clock, &Metrics::new(), listener, by_hand);
+    let (spool, mut writer) = opened.unwrap();
+    let told = || {
+        let wakes = heard.try_iter().filter_map(|event| match event {
+            SpoolEvent::Committed(committed) => Some(committed.wakes),
+            _ => None,
+        });
+        let seqs = wakes.flatten().filter(|wake| !wake.events.is_empty()).map(|wake| {
+            let messages: Vec<_> = wake.events.iter().map(|event| event.message_id.to_string()).collect();
+            (wake.endpoint, messages)
+        });
+        seqs.collect::<Vec<_>>()
+    };
+    let append = |message: &str, targets: &[EndpointUid]| {
+        let (reply, receipt) = oneshot::channel();
+        spool.append(Append { events: vec![event(message, targets)], reply, permit: None });
+        receipt
+    };
+
+    let first = append("m1", &[A, B]);
+    assert!(writer.turn());
+    first.await.unwrap().unwrap();
+    assert_eq!(told(), [(A, vec!["m1".to_owned()]), (B, vec!["m1".to_owned()])]);
+
+    disk.0.store(true, Ordering::Relaxed);
+    let refused = append("m2", &[B]);
+    assert!(writer.turn(), "the sync fails, and the database is opened again");
+    refused.await.unwrap().unwrap_err();
+    assert_eq!(told(), [(B, vec!["m2".to_owned()])], "what was told before is not told again");
+
+    let third = append("m3", &[A, B]);
+    assert!(writer.turn());
+    third.await.unwrap().unwrap();
+    assert_eq!(told(), [(A, vec!["m3".to_owned()]), (B, vec!["m3".to_owned()])]);
+}

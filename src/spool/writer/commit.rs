@@ -1,7 +1,7 @@
 //! One commit, and what is said after it.
 
 use super::{Answer, Cycle, Writer};
-use crate::ids::{EndpointUid, Seq};
+use crate::ids::EndpointUid;
 use crate::spool::record::{Counts, endpoint_key};
 use crate::spool::shared::View;
 use crate::spool::{Committed, SpoolEvent, Wake};
@@ -89,6 +89,7 @@ impl Writer {
     fn committed(&mut self) {
         let mut cycle = std::mem::take(&mut self.cycle);
         self.publish(&cycle.endpoints);
+        self.untold = self.totals.next_seq;
         for (unwritten, count) in cycle.older.drain(..) {
             unwritten.written(count);
         }
@@ -104,11 +105,7 @@ impl Writer {
                 endpoint.rest();
                 continue;
             }
-            let after = if events.is_empty() {
-                Some(Seq(endpoint.counts.last)).filter(|seq| seq.0 > 0)
-            } else {
-                endpoint.after.take()
-            };
+            let after = endpoint.after.take();
             wakes.push(Wake { endpoint: *uid, after, events });
         }
         for (reply, lease) in cycle.leases.drain(..) {

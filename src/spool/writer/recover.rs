@@ -6,11 +6,14 @@
 
 use super::{Command, Cycle, RETRY, Writer};
 use crate::ids::{EndpointUid, Seq};
+use crate::spool::codec::{delivery_key, seq_key, split_delivery_key};
 use crate::spool::folder::says_full;
 use crate::spool::index::Index;
-use crate::spool::record::{Counts, Totals, decode_endpoint};
+use crate::spool::record::{Counts, Totals, decode_endpoint, decode_event};
 use crate::spool::store::{Store, is_damage};
-use crate::spool::{EndpointState, Refusal, SpoolError, SpoolEvent};
+use crate::spool::{Committed, EndpointState, Refusal, SpoolError, SpoolEvent, StoredEvent, Wake};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,7 +150,10 @@ impl Writer {
             self.cycle.said.push(said);
         }
         self.publish_all();
-        self.wake_all();
+        if let Err(error) = self.tell_found() {
+            self.fail("read", &error);
+            return;
+        }
         self.commit();
         if self.failing.is_some() {
             return;
@@ -167,19 +173,35 @@ impl Writer {
         }
     }
 
-    /// Says to every endpoint with work how far its deliveries reach: one whose event was refused but found again
-    /// would otherwise not be looked for until the next.
-    fn wake_all(&mut self) {
-        let wakes =
-            self.endpoints.iter().filter(|(_, endpoint)| endpoint.counts.ready > 0).map(|(uid, endpoint)| {
-                let after = Some(Seq(endpoint.counts.last)).filter(|seq| seq.0 > 0);
-                crate::spool::Wake { endpoint: *uid, after, events: Vec::new() }
-            });
-        let mut wakes: Vec<_> = wakes.collect();
-        wakes.sort_unstable_by_key(|wake| wake.endpoint);
-        if !wakes.is_empty() {
-            (self.listener)(SpoolEvent::Committed(crate::spool::Committed { wakes }));
+    /// Tells of what a commit that failed has left behind after all: its events were refused, so nobody knows of these
+    /// deliveries, and a repeat of such an event makes none.
+    fn tell_found(&mut self) -> fjall::Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let first = Seq(self.untold);
+        let known = self.endpoints.iter().filter(|(_, endpoint)| endpoint.counts.last >= first.0);
+        let mut uids: Vec<EndpointUid> = known.map(|(uid, _)| *uid).collect();
+        uids.sort_unstable();
+        let mut wakes = Vec::with_capacity(uids.len());
+        let mut events: HashMap<Seq, Option<Arc<StoredEvent>>> = HashMap::new();
+        for endpoint in uids {
+            let end = delivery_key(endpoint, Seq(u64::MAX));
+            let mut found = Vec::new();
+            for row in store.range(&store.deliveries, delivery_key(endpoint, first)..=end) {
+                let Some((_, seq)) = split_delivery_key(&row?.0) else { continue };
+                if let Entry::Vacant(new) = events.entry(seq) {
+                    let record = store.get(&store.events, seq_key(seq))?;
+                    new.insert(record.and_then(|record| decode_event(seq, &record)).map(Arc::new));
+                }
+                found.extend(events.get(&seq).cloned().flatten());
+            }
+            // What lies before them is not known here any more: whoever has not read them already is to look.
+            wakes.push(Wake { endpoint, after: Some(first), events: found });
         }
+        self.untold = self.totals.next_seq;
+        if !wakes.is_empty() {
+            (self.listener)(SpoolEvent::Committed(Committed { wakes }));
+        }
+        Ok(())
     }
 
     /// Closes the database, as soon as nobody reads from it any more.

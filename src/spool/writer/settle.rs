@@ -81,7 +81,7 @@ impl Writer {
             counts.ready = counts.ready.saturating_sub(1);
             counts.parked += 1;
         }
-        row.parked = Some((parked.due_ms, parked.attempts));
+        row.parked = Some((parked.due_ms, parked.wait_ms, parked.attempts));
         if let Some(cached) = self.cache.get_mut(parked.seq) {
             cached.set_row(uid, Some(row));
         }
@@ -204,7 +204,7 @@ impl Writer {
         );
         let row = DeliveryRow::decode(&row).unwrap_or_else(|| {
             // Its numbers are lost with it; whether it was parked shows in the other keyspace.
-            let parked = self.read(|store| &store.parked, &key).map(|_| (0, 0));
+            let parked = self.read(|store| &store.parked, &key).map(|_| (0, 0, 0));
             DeliveryRow { key: crate::ids::MessageKey(0), length: 0, accepted_ms: 0, parked }
         });
         self.drop_delivery(uid, seq, &row);
