@@ -165,12 +165,18 @@ impl Store {
         // The database was made anew: what is missing in it is in what was set aside.
         let missing = if uncounted { 0 } else { end.folded.saturating_sub(folded) };
         let uncounted = uncounted || replayed.lost + missing > 0 || meta.get(RECOUNT)?.is_some();
+        if uncounted {
+            // What was found is gone from the log soon; that its numbers are wrong is to be known until they are right.
+            let row = Some(Content::Row(Bytes::from_static(&[1])));
+            let key = Key::from_slice(RECOUNT);
+            layer.apply(Change { space: u8::try_from(META).unwrap_or(u8::MAX), key, row, born: false });
+        }
         let shared = Arc::new(Shared::default());
         for count in [&shared.folded, &shared.synced] {
             count.store(folded.max(end.folded), Ordering::Release);
         }
         let folder = Folder::start(base.clone(), log.to_owned(), Arc::clone(&shared), ways)?;
-        if !replayed.segments.is_empty() {
+        if uncounted || !replayed.segments.is_empty() {
             let layer = Arc::new(layer);
             lock(&shared.layers).frozen = Some(Arc::clone(&layer));
             folder.begin(Work { layer, segments: replayed.segments, next: replayed.number, reuse: false });

@@ -176,3 +176,41 @@ async fn deliveries_whose_endpoints_name_is_lost_are_kept_under_a_name_that_no_f
     let name = spool.identity(A).map(|identity| identity.name.to_string());
     assert_eq!(name, Some(format!("endpoint {}", A.0)));
 }
+
+#[tokio::test]
+async fn an_event_of_several_stays_until_its_last_delivery_though_a_settlement_before_the_last_is_lost() {
+    const C: EndpointUid = EndpointUid(3);
+    let rig = Rig::new();
+    let log = |rig: &Rig| std::fs::read(rig.config.path.join("log/00000000000000000001.log")).unwrap();
+    rig.append(vec![event("m1", &[A, B, C])]).await;
+    let (a, b) = (rig.lease(A).await, rig.lease(B).await);
+    let seq = rig.all(&a).await[0].event.seq;
+    let accepted = log(&rig);
+    rig.settle(&a, seq, Ok(()));
+    rig.written(&a).await;
+    let settled = log(&rig);
+    rig.settle(&b, seq, Ok(()));
+    rig.written(&b).await;
+
+    // What no power cut need spare is the order of what was not synced.
+    let mut left = log(&rig);
+    let of_a = accepted.iter().zip(&settled).enumerate().filter(|(_, (before, after))| before != after);
+    of_a.for_each(|(at, (before, _))| left[at] = *before);
+    let folder = tempfile::tempdir().unwrap();
+    let config = SpoolConfig { path: folder.path().join("data"), ..rig.config.clone() };
+    copy(&rig.config.path, &config.path);
+    std::fs::write(config.path.join("log/00000000000000000001.log"), left).unwrap();
+    let (spool, heard) = open(&config, rig.dedup, &rig.clock);
+    let cut = Rig { spool, config, dedup: rig.dedup, clock: Arc::clone(&rig.clock), heard, folder };
+
+    assert!(cut.all_of(B).await.is_empty());
+    let lease = cut.lease(A).await;
+    assert_eq!(messages(&cut.all(&lease).await), ["m1"], "its settlement is lost");
+    cut.settle(&lease, seq, Ok(()));
+    cut.written(&lease).await;
+    let lease = cut.lease(C).await;
+    assert_eq!(messages(&cut.all(&lease).await), ["m1"]);
+    cut.settle(&lease, seq, Ok(()));
+    cut.written(&lease).await;
+    assert_eq!((cut.rows("events"), cut.rows("deliveries"), cut.rows("refs")), (0, 0, 0));
+}

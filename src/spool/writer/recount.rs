@@ -5,9 +5,10 @@ use super::Writer;
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{seq_key, split_delivery_key, split_seq_key};
 use crate::spool::index::Index;
-use crate::spool::record::{Counts, DeadRow, DeliveryRow, KeyAge, Totals};
+use crate::spool::record::{Counts, DeadRow, DeliveryRow, KeyAge, RefsRow, Totals};
 use crate::spool::store::{RECOUNT, Space, Store};
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 impl Writer {
     /// Makes all numbers agree with the rows, if they may not; they are written with the next commit.
@@ -21,8 +22,10 @@ impl Writer {
         }
         let known = Totals { dedup: 0, pending: 0, dead: 0, dead_bytes: 0, history_bytes: 0, ..self.totals };
         self.totals = known;
-        self.count_waiting(store)?;
-        self.count_dead(store)?;
+        let mut refs = HashMap::new();
+        self.count_waiting(store, &mut refs)?;
+        self.count_dead(store, &mut refs)?;
+        self.correct_refs(store, &refs)?;
         let mut after_keys = 0;
         for row in store.all(&store.dedup_order) {
             let (key, row) = row?;
@@ -60,8 +63,7 @@ impl Writer {
         Ok(())
     }
 
-    fn count_waiting(&mut self, store: &Store) -> fjall::Result<()> {
-        let mut shared = HashSet::new();
+    fn count_waiting(&mut self, store: &Store, refs: &mut Refs) -> fjall::Result<()> {
         for row in store.all(&store.deliveries) {
             let (key, row) = row?;
             let Some((uid, seq)) = split_delivery_key(&key) else { continue };
@@ -76,20 +78,54 @@ impl Writer {
             }
             let length = row.map_or(0, |row| u64::from(row.length));
             counts.bytes += length;
-            let first = store.get(&store.refs, seq_key(seq))?.is_none() || shared.insert(seq);
+            let known = refs_of(store, refs, seq)?;
+            let first = known.as_ref().is_none_or(|refs| refs.live == 0);
             self.totals.pending += if first { length } else { 0 };
+            known.into_iter().for_each(|refs| refs.live += 1);
         }
         Ok(())
     }
 
-    fn count_dead(&mut self, store: &Store) -> fjall::Result<()> {
+    fn count_dead(&mut self, store: &Store, refs: &mut Refs) -> fjall::Result<()> {
         for row in store.all(&store.dead) {
             let (key, row) = row?;
-            let Some((uid, Seq(_))) = split_delivery_key(&key) else { continue };
+            let Some((uid, seq)) = split_delivery_key(&key) else { continue };
             self.endpoints.entry(uid).or_default().counts.dead += 1;
             self.totals.dead += 1;
             self.totals.dead_bytes += DeadRow::decode(&row).map_or(0, |dead| u64::from(dead.length));
+            refs_of(store, refs, seq)?.into_iter().for_each(|refs| refs.dead += 1);
         }
         Ok(())
     }
+
+    /// A commit says how many still need an event, those before it taken into account. Where one of these is missing,
+    /// that is too few, and the event would go before its last delivery.
+    fn correct_refs(&mut self, store: &Store, refs: &Refs) -> fjall::Result<()> {
+        for row in store.all(&store.refs) {
+            let (key, row) = row?;
+            let needed = split_seq_key(&key).and_then(|seq| refs.get(&Seq(seq)));
+            match needed {
+                Some(needed) if RefsRow::decode(&row) == Some(*needed) => {}
+                Some(needed) => self.insert(|store| &store.refs, &key, needed.encode()),
+                None => {
+                    self.remove(|store| &store.refs, &key);
+                    self.remove(|store| &store.events, &key);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who needs the events that several have, as far as they were counted.
+type Refs = HashMap<Seq, RefsRow>;
+
+/// What was counted of an event, if several have it.
+fn refs_of<'a>(store: &Store, refs: &'a mut Refs, seq: Seq) -> fjall::Result<Option<&'a mut RefsRow>> {
+    let counted = match refs.entry(seq) {
+        Entry::Occupied(counted) => counted.into_mut(),
+        Entry::Vacant(_) if store.get(&store.refs, seq_key(seq))?.is_none() => return Ok(None),
+        Entry::Vacant(new) => new.insert(RefsRow { live: 0, dead: 0 }),
+    };
+    Ok(Some(counted))
 }
