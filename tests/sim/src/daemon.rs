@@ -18,7 +18,7 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,8 @@ pub(crate) struct Machine {
     pub(crate) disk: Arc<SimDisk>,
     pub(crate) root: PathBuf,
     pub(crate) segment: u64,
-    pub(crate) commit: u64,
+    /// The longest time between two commits, in milliseconds.
+    pub(crate) commit: AtomicU64,
     pub(crate) names: Vec<(String, IpAddr)>,
     pub(crate) own: IpAddr,
     /// The files have changed.
@@ -181,7 +182,7 @@ impl Machine {
     /// The writer's thread, so to speak: a commit takes as long as the seed says.
     async fn turn(&self, mut writer: HandWriter) {
         loop {
-            tokio::time::sleep(self.draws.millis(1, self.commit)).await;
+            tokio::time::sleep(self.draws.millis(1, self.commit.load(Ordering::Relaxed))).await;
             if self.disk.is_dark() {
                 return std::future::pending().await;
             }

@@ -23,6 +23,7 @@ struct State {
     unsynced: Vec<Written>,
     failing_writes: u32,
     failing_syncs: u32,
+    full: bool,
     /// The power goes after so many calls.
     cut_after: Option<u32>,
     dark: bool,
@@ -51,6 +52,11 @@ impl SimDisk {
         self.state().failing_syncs = count;
     }
 
+    /// There is no room for anything, or there is again.
+    pub(crate) fn fill(&self, full: bool) {
+        self.state().full = full;
+    }
+
     /// The power goes in the middle of a commit, after so many calls from now.
     pub(crate) fn cut_after(&self, calls: u32) {
         self.state().cut_after = Some(calls);
@@ -69,7 +75,9 @@ impl SimDisk {
 
     /// The power was gone and is back. Of what was not synced, any part is there.
     pub(crate) fn cut(&self, draws: &Draws) -> io::Result<(usize, usize)> {
-        let mut state = std::mem::take(&mut *self.state());
+        let mut state = self.state();
+        let full = state.full;
+        let mut state = std::mem::replace(&mut *state, State { full, ..State::default() });
         state.unsynced.retain(|written| written.path.exists());
         for written in state.unsynced.iter().rev() {
             OpenOptions::new().write(true).open(&written.path)?.write_all_at(&written.before, written.at)?;
@@ -116,6 +124,9 @@ impl Disk for SimDisk {
     fn write(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> io::Result<()> {
         let mut state = self.state();
         state.powered()?;
+        if state.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if state.failing_writes > 0 {
             state.failing_writes -= 1;
             self.trace.say("disk", format_args!("a write of {} bytes fails", bytes.len()));

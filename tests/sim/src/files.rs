@@ -24,7 +24,7 @@ impl Files {
         fs::write(
             files.root(),
             "version = 1\n[ingress]\nlisten = \"127.0.0.1:8080\"\n[admin]\nlisten = \"127.0.0.1:8081\"\n\
-             [network]\nallow = [\"192.168.0.0/16\"]\n",
+             [network]\nallow = [\"192.168.0.0/16\"]\n[reload]\nremoved_grace = \"2d\"\n",
         )?;
         for (number, endpoint) in plan.endpoints.iter().enumerate() {
             files.endpoint(number, endpoint, endpoint.concurrency, false)?;
@@ -35,6 +35,18 @@ impl Files {
     /// The daemon's own file.
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.join("postrider.toml")
+    }
+
+    /// Removes an endpoint's file, if it is there.
+    pub(crate) fn remove(&self, number: usize) -> io::Result<()> {
+        match fs::remove_file(self.path(number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, number: usize) -> PathBuf {
+        self.folder.join("endpoints").join(format!("{}.toml", name(number)))
     }
 
     /// Writes an endpoint's file.
@@ -65,6 +77,6 @@ impl Files {
             schedule.join(", "),
             postrider_checker::password(&name),
         );
-        fs::write(self.folder.join("endpoints").join(format!("{name}.toml")), text)
+        fs::write(self.path(number), text)
     }
 }

@@ -1,11 +1,15 @@
 //! What arrived, held against what was promised.
 
 use crate::plan::{GONE, Plan};
-use postrider_checker::log::{Attempt, Receipt};
+use postrider_checker::event::Event;
+use postrider_checker::log::{Attempt, Outcome, Receipt};
 use postrider_checker::verify::{Ledger, Report, Subscription};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
+
+/// How soon a file that is there again is in force, at the latest.
+const RELOADS: Duration = Duration::from_secs(12);
 
 /// What is known of a seed once everything has ended.
 #[derive(Default)]
@@ -61,6 +65,8 @@ pub(crate) struct Notes {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) excuses: Vec<Excuse>,
+    /// When an endpoint had no file, and no events were its own.
+    pub(crate) absences: Vec<Excuse>,
     pub(crate) deaths: Vec<Death>,
     /// Dead letters of each endpoint that has some.
     pub(crate) dead: BTreeMap<String, u64>,
@@ -73,8 +79,16 @@ pub(crate) fn judge(plan: &Plan, notes: &Notes, verdict: &mut Verdict) {
         products: Vec::new(),
         account: None,
     });
-    let mut ledger = Ledger::new(subscriptions.collect());
-    notes.attempts.iter().cloned().for_each(|attempt| ledger.attempt("publishers", attempt));
+    let subscriptions: Vec<Subscription> = subscriptions.collect();
+    let mut ledger = Ledger::new(subscriptions.clone());
+    let mut begun: BTreeMap<u64, Duration> = BTreeMap::new();
+    for attempt in &notes.attempts {
+        let begun = *begun.entry(attempt.number).or_insert(Duration::from_micros(attempt.sent_us));
+        let (attempt, spared) = spared(attempt, begun, &subscriptions, &notes.absences);
+        let number = attempt.number;
+        ledger.attempt("publishers", attempt);
+        spared.iter().for_each(|endpoint| ledger.died(endpoint, number));
+    }
     notes.receipts.iter().for_each(|receipt| ledger.receipt(receipt));
     // What was answered that its destination is gone is dead, and need not arrive.
     for receipt in notes.receipts.iter().filter(|receipt| receipt.answered == GONE) {
@@ -98,6 +112,36 @@ pub(crate) fn judge(plan: &Plan, notes: &Notes, verdict: &mut Verdict) {
     }
     dead(plan, notes, &mut verdict.wrong);
     repeats(plan, notes, &mut verdict.wrong);
+}
+
+/// An endpoint without a file gets no delivery. Which of those that had none just then are meant by an answer that
+/// promises fewer than there are subscribers, is not said: none of them need get it. An answer that promises all is
+/// taken at its word.
+fn spared(
+    attempt: &Attempt,
+    begun: Duration,
+    subscriptions: &[Subscription],
+    absences: &[Excuse],
+) -> (Attempt, Vec<String>) {
+    let event = Event { number: attempt.number };
+    let ended = Duration::from_micros(attempt.sent_us + attempt.took_us);
+    let wanted = subscriptions.iter().filter(|subscription| subscription.wants(event));
+    let wanted: Vec<&String> = wanted.map(|subscription| &subscription.endpoint).collect();
+    let absent = |name: &str| {
+        let here = absences
+            .iter()
+            .filter(|absence| absence.endpoint.map(crate::files::name).as_deref() == Some(name));
+        here.into_iter().any(|absence| absence.from <= ended && begun <= absence.until + RELOADS)
+    };
+    let absent: Vec<String> = wanted.iter().filter(|name| absent(name)).map(|name| (*name).clone()).collect();
+    let all = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+    let fewer = all.checked_sub(attempt.deliveries).and_then(|fewer| usize::try_from(fewer).ok());
+    match fewer {
+        Some(fewer) if attempt.outcome == Outcome::Ok && (1..=absent.len()).contains(&fewer) => {
+            (Attempt { deliveries: all, ..attempt.clone() }, absent)
+        }
+        _ => (attempt.clone(), Vec::new()),
+    }
 }
 
 /// Repeats are judged one by one.

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// The answer that suspends an endpoint until a person resumes it; the delivery is dead.
 pub(crate) const GONE: u16 = 410;
 
+/// The longest time between two commits of a slow disk, in milliseconds.
+pub(crate) const LONGEST_COMMIT: u64 = 3000;
+
 /// How a receiver answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -58,6 +61,12 @@ pub enum Fault {
     ClockSet(i64),
     /// An endpoint's file says another concurrency; true: and that it is paused, until the fault is over.
     Reload(usize, bool),
+    /// An endpoint's file is gone.
+    Removed(usize),
+    /// The disk is full.
+    Full,
+    /// A commit takes up to so many milliseconds.
+    SlowDisk(u64),
 }
 
 /// A fault, from when and until when.
@@ -114,6 +123,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The longest time between two commits, whatever goes wrong.
+    pub(crate) fn longest_commit(&self) -> Duration {
+        let slow = self.faults.iter().any(|event| matches!(event.fault, Fault::SlowDisk(_)));
+        Duration::from_millis(if slow { LONGEST_COMMIT } else { self.commit })
+    }
+
     /// The plan of a seed.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
@@ -123,6 +138,8 @@ impl Plan {
         let heal = draws.millis(20_000, 60_000);
         let mut faults: Vec<Event> =
             (0..draws.pick(&[0, 3, 6, 12, 20])).map(|_| fault(&draws, receivers, heal)).collect();
+        let more = Draws::of(seed, "more faults");
+        faults.extend((0..more.pick(&[0, 0, 1, 2, 4])).map(|_| another(&more, receivers, heal)));
         faults.sort_by_key(|event| event.from);
         Self {
             seed,
@@ -172,6 +189,19 @@ fn fault(draws: &Draws, receivers: usize, heal: Duration) -> Event {
         13 => Fault::WritesFail(u32::try_from(draws.between(1, 3)).unwrap_or(1)),
         _ => Fault::Reload(receiver, draws.percent(50)),
     };
+    some_time(draws, fault, heal)
+}
+
+fn another(draws: &Draws, receivers: usize, heal: Duration) -> Event {
+    let fault = match draws.index(4) {
+        0 | 1 => Fault::Removed(draws.index(receivers)),
+        2 => Fault::Full,
+        _ => Fault::SlowDisk(draws.between(200, LONGEST_COMMIT)),
+    };
+    some_time(draws, fault, heal)
+}
+
+fn some_time(draws: &Draws, fault: Fault, heal: Duration) -> Event {
     let from = draws.millis(500, u64::try_from(heal.as_millis()).unwrap_or(1000) - 400);
     let until = (from + draws.millis(200, 15_000)).min(heal);
     Event { from, until, fault }

@@ -15,7 +15,7 @@ use crate::trace::Trace;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -44,6 +44,8 @@ struct World<'a> {
     /// When the daemon is started again.
     restart: Option<Duration>,
     excuses: Vec<Excuse>,
+    /// When an endpoint's file was gone.
+    absences: Vec<Excuse>,
     deaths: Vec<Death>,
     starts: u64,
     /// Endpoints whose receiver has said that it is gone, and when a person looked at them last.
@@ -76,6 +78,7 @@ fn happen(plan: &Plan, trace: &Trace, verdict: &mut Verdict) -> Result<Notes, St
         attempts: world.publishers.attempts.take(),
         receipts: world.receivers.first().map(|receiver| receiver.receipts.take()).unwrap_or_default(),
         excuses: world.excuses,
+        absences: world.absences,
         deaths: world.deaths,
     })
 }
@@ -114,7 +117,7 @@ impl<'a> World<'a> {
             disk: Arc::new(SimDisk::new(trace.clone())),
             root: files.root(),
             segment: plan.segment,
-            commit: plan.commit,
+            commit: AtomicU64::new(plan.commit),
             names: receivers.iter().map(|one| (one.name.clone(), sim.lookup(one.name.as_str()))).collect(),
             own: sim.lookup(DAEMON),
             reload: Default::default(),
@@ -159,6 +162,7 @@ impl<'a> World<'a> {
             agenda,
             restart: None,
             excuses: Vec::new(),
+            absences: Vec::new(),
             deaths: Vec::new(),
             starts: 1,
             gone: BTreeSet::new(),

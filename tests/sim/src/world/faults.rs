@@ -29,6 +29,12 @@ impl<'a> World<'a> {
             Fault::SyncsFail(count) => self.machine.disk.fail_syncs(count),
             Fault::WritesFail(count) => self.machine.disk.fail_writes(count),
             Fault::Reload(number, paused) => self.reload(number, true, paused)?,
+            Fault::Removed(number) => {
+                self.files.remove(number).map_err(|error| error.to_string())?;
+                self.machine.reload.store(true, Ordering::Relaxed);
+            }
+            Fault::Full => self.machine.disk.fill(true),
+            Fault::SlowDisk(millis) => self.machine.commit.store(millis, Ordering::Relaxed),
         }
         Ok(())
     }
@@ -66,6 +72,19 @@ impl<'a> World<'a> {
                 self.reload(number, false, false)?;
                 None
             }
+            Fault::Removed(number) => {
+                self.reload(number, false, false)?;
+                self.absences.push(Excuse { endpoint: Some(number), from, until: now });
+                None
+            }
+            Fault::Full => {
+                self.machine.disk.fill(false);
+                None
+            }
+            Fault::SlowDisk(_) => {
+                self.machine.commit.store(self.plan.commit, Ordering::Relaxed);
+                None
+            }
             Fault::SyncsFail(_) | Fault::WritesFail(_) => {
                 self.machine.disk.fail_syncs(0);
                 self.machine.disk.fail_writes(0);
@@ -73,8 +92,13 @@ impl<'a> World<'a> {
             }
             Fault::ClockSet(_) | Fault::Stop | Fault::Kill | Fault::PowerCut(_) => None,
         };
+        // What it was asked last is answered that much later.
+        let until = match fault {
+            Fault::Behaves(_, Mode::Slow(millis)) => now + Duration::from_millis(millis),
+            _ => now,
+        };
         if let Some(endpoint) = endpoint {
-            self.excuses.push(Excuse { endpoint: Some(endpoint), from, until: now });
+            self.excuses.push(Excuse { endpoint: Some(endpoint), from, until });
         }
         Ok(())
     }
@@ -103,7 +127,7 @@ impl<'a> World<'a> {
         } else {
             self.machine.disk.killed();
         }
-        let forgets = if power { FORGETS + Duration::from_millis(self.plan.commit) } else { Duration::ZERO };
+        let forgets = if power { FORGETS + self.plan.longest_commit() } else { Duration::ZERO };
         self.deaths.push(Death { at: now, forgets });
         self.trace.at(now, "world", "the daemon is gone");
         self.restart = Some(now + self.draws.millis(50, 5000));
