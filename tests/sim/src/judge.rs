@@ -188,7 +188,9 @@ fn repeats(plan: &Plan, notes: &Notes, wrong: &mut Vec<String>) {
         }
         // A request may still be on its way when its daemon dies.
         let way = Duration::from_secs(4);
-        let death = notes.deaths.iter().position(|death| before <= death.at + way && death.at <= at);
+        let between =
+            |way| notes.deaths.iter().position(|death: &Death| before <= death.at + way && death.at <= at);
+        let death = between(Duration::ZERO).or_else(|| between(way));
         match death.and_then(|index| Some((index, notes.deaths.get(index)?))) {
             Some((_, death)) if before + death.forgets >= death.at && !death.forgets.is_zero() => {}
             Some((index, _)) => drop(of_death.entry((index, endpoint)).or_default().insert(number)),

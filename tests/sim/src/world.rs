@@ -23,8 +23,9 @@ use turmoil::Sim;
 
 const DAEMON: &str = "daemon";
 const PUBLISHERS: &str = "publishers";
-/// How long the daemon may take to deliver everything once nothing goes wrong any more.
-const DRAIN: Duration = Duration::from_secs(180);
+/// How long the daemon may take to deliver everything once nothing goes wrong any more, but that a receiver may still
+/// turn away three in ten: its breaker then wants three in a row, with eight seconds between them.
+const DRAIN: Duration = Duration::from_secs(1200);
 
 /// How often a person looks whether an endpoint is suspended.
 const LOOK: Duration = Duration::from_secs(4);
