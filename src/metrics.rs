@@ -16,6 +16,7 @@ mod tests;
 pub use endpoint::EndpointMetrics;
 pub use traffic::{EndpointTraffic, Traffic};
 
+use endpoint::Numbers;
 use histogram::{Buckets, SecondsStorage};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
 use metrics_util::registry::Registry;
@@ -33,6 +34,8 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry<Key, SecondsStorage>,
+    /// What every endpoint has, by its name.
+    endpoints: Mutex<HashMap<Arc<str>, Arc<Numbers>>>,
     /// Which series go with which endpoint, so that letting one go does not look at those of all others.
     of_endpoint: Mutex<Index>,
     /// What other crates say about series that [`names`] does not know.
@@ -55,6 +58,7 @@ impl Metrics {
     pub fn new() -> Self {
         Self(Arc::new(Inner {
             registry: Registry::new(SecondsStorage),
+            endpoints: Mutex::default(),
             of_endpoint: Mutex::default(),
             described: Mutex::default(),
         }))
@@ -90,8 +94,18 @@ impl Metrics {
         self.0.registry.get_or_create_gauge(&key, |gauge| Gauge::from_arc(Arc::clone(gauge)))
     }
 
+    /// The numbers of the endpoints of this name.
+    fn numbers(&self, endpoint: &str) -> Arc<Numbers> {
+        let mut endpoints = lock(&self.0.endpoints);
+        if let Some(numbers) = endpoints.get(endpoint) {
+            return Arc::clone(numbers);
+        }
+        Arc::clone(endpoints.entry(endpoint.into()).or_default())
+    }
+
     /// Lets every series go that has this value of the label `endpoint`.
     pub fn forget_endpoint(&self, endpoint: &str) {
+        lock(&self.0.endpoints).remove(endpoint);
         let mut index = lock(&self.0.of_endpoint);
         for one in index.remove(endpoint).into_iter().flatten() {
             self.delete(&one);
@@ -128,7 +142,9 @@ impl Metrics {
     /// the runtime's threads where there may be many.
     #[must_use]
     pub fn render(&self) -> String {
-        text::render(&self.0.registry, &lock(&self.0.described))
+        let endpoints =
+            lock(&self.0.endpoints).iter().map(|(name, of)| (Arc::clone(name), Arc::clone(of))).collect();
+        text::render(&self.0.registry, endpoints, &lock(&self.0.described))
     }
 
     fn counter_of(&self, key: &Key) -> Counter {

@@ -133,7 +133,7 @@ pub enum EndpointMessage {
     /// These deliveries are gone without having ended.
     Forget(Vec<Seq>),
     /// It has other series from now on.
-    Measure(Box<EndpointMetrics>),
+    Measure(EndpointMetrics),
     /// Something that was waited for is due.
     TimerDue,
     /// Panic.
@@ -243,7 +243,7 @@ impl Actor for EndpointActor {
                 drop(reply.send((state.args.uid, state.window.flying().collect())));
             }
             EndpointMessage::Forget(seqs) => state.forget(seqs),
-            EndpointMessage::Measure(metrics) => state.args.metrics = *metrics,
+            EndpointMessage::Measure(metrics) => state.args.metrics = metrics,
             EndpointMessage::TimerDue => state.timer = None,
             #[cfg(test)]
             EndpointMessage::Crash => panic!("told to crash"),

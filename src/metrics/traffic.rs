@@ -1,8 +1,7 @@
 //! What the settings page draws, read from the same series that a scraper reads.
 
-use super::{ENDPOINT, Metrics, names};
+use super::{Metrics, lock, names};
 use metrics::Key;
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 /// Counters as they stand now, each since the start of the daemon.
@@ -34,30 +33,13 @@ impl Metrics {
     /// Reads them. Takes as long as there are series.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        let mut endpoints: HashMap<String, EndpointTraffic> = HashMap::new();
-        let mut add = |key: &Key, to: &dyn Fn(&mut EndpointTraffic)| {
-            if let Some(endpoint) = label(key, ENDPOINT) {
-                to(endpoints.entry(endpoint.to_owned()).or_default());
-            }
-        };
         let mut accepted = Vec::new();
         let registry = &self.0.registry;
         registry.visit_counters(|key, counter| {
-            let count = || counter.load(Ordering::Relaxed);
-            match (key.name(), label(key, "result")) {
-                (names::DELIVERIES_FINISHED, Some("delivered")) => add(key, &|of| of.delivered += count()),
-                (names::ATTEMPTS, Some(result)) if result != "ok" => add(key, &|of| of.failed += count()),
-                (names::EVENTS_RECEIVED, Some("accepted")) => {
-                    if let (Some(event), Some(product)) = (label(key, "event"), label(key, "product")) {
-                        accepted.push((event.to_owned(), product.to_owned(), count()));
-                    }
-                }
-                _ => {}
-            }
-        });
-        registry.visit_gauges(|key, gauge| {
-            if key.name() == names::DELIVERIES_PENDING {
-                add(key, &|of| of.waiting += whole(f64::from_bits(gauge.load(Ordering::Relaxed))));
+            if (key.name(), label(key, "result")) == (names::EVENTS_RECEIVED, Some("accepted"))
+                && let (Some(event), Some(product)) = (label(key, "event"), label(key, "product"))
+            {
+                accepted.push((event.to_owned(), product.to_owned(), counter.load(Ordering::Relaxed)));
             }
         });
         let mut ages: Vec<(f64, u64)> = Vec::new();
@@ -72,8 +54,9 @@ impl Metrics {
                 }
             }
         });
+        let endpoints = lock(&self.0.endpoints);
         let mut endpoints: Vec<EndpointTraffic> =
-            endpoints.into_iter().map(|(endpoint, of)| EndpointTraffic { endpoint, ..of }).collect();
+            endpoints.iter().map(|(name, numbers)| numbers.traffic(name)).collect();
         endpoints.sort_by(|a, b| b.waiting.cmp(&a.waiting).then_with(|| a.endpoint.cmp(&b.endpoint)));
         Traffic { endpoints, ages, accepted }
     }
@@ -81,15 +64,6 @@ impl Metrics {
 
 fn label<'a>(key: &'a Key, name: &str) -> Option<&'a str> {
     key.labels().find(|label| label.key() == name).map(metrics::Label::value)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count that was set as a gauge"
-)]
-fn whole(gauge: f64) -> u64 {
-    gauge.max(0.0) as u64
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ impl Child {
     /// Other series from now on.
     pub(super) fn measure(&mut self, metrics: EndpointMetrics) {
         if let Some(actor) = &self.actor {
-            actor.tell(EndpointMessage::Measure(Box::new(metrics.clone())));
+            actor.tell(EndpointMessage::Measure(metrics.clone()));
         }
         self.metrics = metrics;
     }
