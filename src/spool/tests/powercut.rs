@@ -57,6 +57,9 @@ fn message_event(message: usize, targets: &[EndpointUid]) -> NewEvent {
     }
 }
 
+const C: EndpointUid = EndpointUid(3);
+const ALL: [EndpointUid; 3] = [A, B, C];
+
 /// To the standard output at once and past the test's own capture: the record has it in its place.
 fn say(line: &str) {
     std::io::stdout().lock().write_all(format!("{line}\n").as_bytes()).unwrap();
@@ -77,9 +80,9 @@ async fn recorded_work() {
         let (spool, heard) = open(&config, dedup, &Arc::default());
         let folder = tempfile::tempdir().unwrap();
         let rig = Rig { spool, config: config.clone(), dedup, clock: Arc::default(), heard, folder };
-        let leases = [rig.lease(A).await, rig.lease(B).await];
+        let leases = [rig.lease(A).await, rig.lease(B).await, rig.lease(C).await];
         for _ in 0..STEPS / 3 {
-            let targets = [vec![A], vec![B], vec![A, B]][draws.below(3)].clone();
+            let targets = [vec![A], vec![B], vec![A, B], vec![A, B, C]][draws.below(4)].clone();
             let mut posted = Vec::new();
             for _ in 0..=draws.below(3) {
                 message += 1;
@@ -96,7 +99,7 @@ async fn recorded_work() {
     }
 }
 
-async fn work_on(rig: &Rig, leases: &[Lease; 2], draws: &mut Draws) {
+async fn work_on(rig: &Rig, leases: &[Lease; 3], draws: &mut Draws) {
     for lease in leases {
         let waiting = rig.all(lease).await;
         for one in waiting {
@@ -159,7 +162,7 @@ impl Expected {
                 }
                 ["+", message] => drop(expected.accepted.insert(message.parse().unwrap())),
                 ["-", target, message] => {
-                    let target = if target == format!("{A:?}") { A } else { B };
+                    let target = ALL.into_iter().find(|one| target == format!("{one:?}")).unwrap();
                     expected.ended.insert((target, message[1..].parse().unwrap()));
                 }
                 _ => {}
@@ -178,7 +181,8 @@ async fn check(config: SpoolConfig, folder: TempDir, expected: &Expected) {
     let dedup = DedupLimits { window: Duration::from_secs(3600), max: 1_000_000 };
     let (spool, heard) = open(&config, dedup, &Arc::default());
     let rig = Rig { spool, config, dedup, clock: Arc::default(), heard, folder };
-    for target in [A, B] {
+    let mut left = Vec::new();
+    for target in ALL {
         let mut found = BTreeMap::new();
         let mut last = 0;
         for one in rig.all_of(target).await {
@@ -195,6 +199,21 @@ async fn check(config: SpoolConfig, folder: TempDir, expected: &Expected) {
                 && !found.contains_key(message);
             assert!(!lost, "{message} for {target:?} was accepted, and is lost");
         }
+        left.push((target, found));
+    }
+    // It goes on: what one endpoint ends takes nothing from another.
+    for (target, found) in &mut left {
+        let lease = rig.lease(*target).await;
+        let ends = |message: usize| (message + usize::try_from(target.0).unwrap()).is_multiple_of(2);
+        for (_, one) in found.extract_if(.., |message, _| ends(*message)) {
+            rig.settle(&lease, one.event.seq, Ok(()));
+        }
+        rig.written(&lease).await;
+    }
+    for (target, found) in &left {
+        let still = rig.all_of(*target).await;
+        assert_eq!(still.len(), found.len(), "{target:?} lost some when others were settled");
+        assert!(still.iter().zip(found.values()).all(|(one, before)| one.event.body == before.event.body));
     }
     if let Some(known) = expected.accepted.iter().filter(|message| message.is_multiple_of(3)).max() {
         let again = rig.append(vec![message_event(*known, &[A])]).await[0];

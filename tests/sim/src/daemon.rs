@@ -7,15 +7,18 @@ use crate::trace::{Trace, now};
 use arc_swap::ArcSwap;
 use postrider::clock::Clock;
 use postrider::config::{DaemonConfig, Loader, SystemSecrets};
+use postrider::history::Outcome::Replayed;
+use postrider::history::{EmbeddedHistory, Filter, History as _};
 use postrider::ingress::{Ingress, IngressDeps, Limits};
 use postrider::metrics::Metrics;
 use postrider::net::Network;
 use postrider::reload::{Running, initial};
 use postrider::router::{Directory, Publication, RouterDeps, RouterHandle};
 use postrider::sinks::Sinks;
-use postrider::spool::{Backlog, ByHand, DedupLimits, EmbeddedSpool, HandWriter, Spool as _};
+use postrider::spool::{Backlog, ByHand, DedupLimits, EmbeddedSpool, HandWriter, Spool as _, SpoolError};
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -48,6 +51,8 @@ pub(crate) struct Machine {
     pub(crate) own: IpAddr,
     /// The files have changed.
     pub(crate) reload: AtomicBool,
+    /// A person wants all dead letters replayed.
+    pub(crate) replay: AtomicBool,
     /// How far its clock is off, in seconds.
     pub(crate) off: AtomicI64,
     /// It cannot go on.
@@ -240,6 +245,12 @@ impl Machine {
                     let there = router.resume(&name).await;
                     self.trace.say("daemon", format_args!("{name} resumed: {there}"));
                 }
+                if self.replay.load(Ordering::Relaxed) {
+                    // Asked before it is done: nothing is waited for that is about to wait.
+                    let replayed = replay(&spool).await;
+                    self.replay.store(false, Ordering::Relaxed);
+                    self.trace.say("daemon", format_args!("replayed: {replayed:?}"));
+                }
                 if !self.reload.swap(false, Ordering::Relaxed) {
                     continue;
                 }
@@ -266,6 +277,16 @@ impl Machine {
         let people: Pin<Box<dyn Future<Output = Result<(), Failure>>>> = Box::pin(people);
         futures_util::future::try_join(people, serving).await.map(drop)
     }
+}
+
+/// Replays all dead letters, the oldest first; how many were.
+async fn replay(spool: &Arc<EmbeddedSpool>) -> Result<usize, SpoolError> {
+    let history = EmbeddedHistory::of(Arc::clone(spool));
+    let most = NonZeroUsize::new(1000).unwrap_or(NonZeroUsize::MIN);
+    let page = history.dead_since(Filter::default(), 0, u64::MAX, most).await?;
+    let letters = page.letters.iter().map(|letter| (letter.endpoint, letter.seq)).collect();
+    let outcomes = history.replay(letters).await?;
+    Ok(outcomes.iter().filter(|outcome| matches!(outcome, Replayed(_))).count())
 }
 
 fn dedup(daemon: &DaemonConfig) -> DedupLimits {

@@ -89,13 +89,13 @@ pub(crate) fn judge(plan: &Plan, notes: &Notes, verdict: &mut Verdict) {
         ledger.attempt("publishers", attempt);
         spared.iter().for_each(|endpoint| ledger.died(endpoint, number));
     }
-    notes.receipts.iter().for_each(|receipt| ledger.receipt(receipt));
-    // What was answered that its destination is gone is dead, and need not arrive.
+    // What was answered that its destination is gone is dead, and need not arrive, nor in its turn.
     for receipt in notes.receipts.iter().filter(|receipt| receipt.answered == GONE) {
         if let Some(number) = receipt.number {
             ledger.died(&receipt.endpoint, number);
         }
     }
+    notes.receipts.iter().for_each(|receipt| ledger.receipt(receipt));
     let mut report = ledger.close();
     for (number, endpoint) in plan.endpoints.iter().enumerate() {
         if endpoint.ordering == "none"

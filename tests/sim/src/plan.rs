@@ -67,6 +67,8 @@ pub enum Fault {
     Full,
     /// A commit takes up to so many milliseconds.
     SlowDisk(u64),
+    /// A person replays all dead letters, at its beginning and at its end.
+    Replay,
 }
 
 /// A fault, from when and until when.
@@ -193,9 +195,10 @@ fn fault(draws: &Draws, receivers: usize, heal: Duration) -> Event {
 }
 
 fn another(draws: &Draws, receivers: usize, heal: Duration) -> Event {
-    let fault = match draws.index(4) {
+    let fault = match draws.index(6) {
         0 | 1 => Fault::Removed(draws.index(receivers)),
         2 => Fault::Full,
+        3 | 4 => Fault::Replay,
         _ => Fault::SlowDisk(draws.between(200, LONGEST_COMMIT)),
     };
     some_time(draws, fault, heal)

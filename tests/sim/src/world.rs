@@ -122,6 +122,7 @@ impl<'a> World<'a> {
             names: receivers.iter().map(|one| (one.name.clone(), sim.lookup(one.name.as_str()))).collect(),
             own: sim.lookup(DAEMON),
             reload: Default::default(),
+            replay: Default::default(),
             off: Default::default(),
             failed: Default::default(),
             stop: Default::default(),
@@ -215,6 +216,7 @@ impl<'a> World<'a> {
             && self.restart.is_none()
             && self.left.get() == 0
             && !self.machine.stop.load(Ordering::Relaxed)
+            && !self.machine.replay.load(Ordering::Relaxed)
             && self.machine.resume.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
             && self
                 .machine

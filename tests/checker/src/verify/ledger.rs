@@ -165,7 +165,8 @@ impl Ledger {
         }
     }
 
-    /// Notes that a delivery may have died: where it did not arrive, it is not lost.
+    /// Notes that a delivery may have died: where it did not arrive, it is not lost. Said before the receipts, it may also
+    /// come late, as a replay does.
     pub fn died(&mut self, endpoint: &str, number: u64) {
         if let Some(desk) = self.desks.named(endpoint) {
             desk.dead.insert(number);
@@ -292,6 +293,9 @@ impl Desk {
             Entry::Vacant(entry) => {
                 entry.insert((1, receipt.id.clone()));
                 self.took.push(receipt.at_us.saturating_sub(sent_us));
+                if self.dead.contains(&event.number) {
+                    return None;
+                }
                 let latest = self.latest.entry(event.message()).or_insert(event.number);
                 if event.number < *latest {
                     self.findings.disordered += 1;

@@ -34,6 +34,7 @@ impl<'a> World<'a> {
                 self.machine.reload.store(true, Ordering::Relaxed);
             }
             Fault::Full => self.machine.disk.fill(true),
+            Fault::Replay => self.machine.replay.store(true, Ordering::Relaxed),
             Fault::SlowDisk(millis) => self.machine.commit.store(millis, Ordering::Relaxed),
         }
         Ok(())
@@ -79,6 +80,10 @@ impl<'a> World<'a> {
             }
             Fault::Full => {
                 self.machine.disk.fill(false);
+                None
+            }
+            Fault::Replay => {
+                self.machine.replay.store(true, Ordering::Relaxed);
                 None
             }
             Fault::SlowDisk(_) => {
