@@ -44,7 +44,8 @@ fn again<T: PartialEq + std::fmt::Debug>(
 ) {
     let Some(row) = decode(bytes) else { return };
     let written = encode(&row);
-    assert!(written.len() <= bytes.len() + 64);
+    // Rows of earlier layouts are shorter.
+    assert!(written.len() <= bytes.len() + 96);
     assert_eq!(decode(&written).as_ref(), Some(&row));
 }
 

@@ -88,6 +88,9 @@ impl Writer {
         }
         self.poisoned |= !full && matches!(error, fjall::Error::Poisoned);
         let refusal = if full { Refusal::Full } else { Refusal::Failing(error.to_string()) };
+        // Whoever hears that an event was refused may ask at once why.
+        self.failing = Some(refusal.clone());
+        self.publish_trouble();
         let cycle = std::mem::take(&mut self.cycle);
         for answer in cycle.answers {
             let _ = answer.reply.send(Err(refusal.clone()));
@@ -99,8 +102,6 @@ impl Writer {
         self.kept.extend(cycle.said);
         self.cycle = Cycle { leases: cycle.leases, older: cycle.older, ..Cycle::default() };
         tracing::error!(%error, operation, "the spool fails; nothing is accepted until it works again");
-        self.failing = Some(refusal);
-        self.publish_trouble();
         if self.announced {
             self.retry_at = self.clock.now() + RETRY;
         } else {
