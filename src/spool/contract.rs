@@ -331,7 +331,8 @@ pub struct Wake {
     /// Which endpoint.
     pub endpoint: EndpointUid,
     /// The delivery of this endpoint before the first of `events`: whoever has not seen it has missed some, and
-    /// reads them from the spool.
+    /// reads them from the spool. After the store failed that one is not known any more, and this is the first place that
+    /// nobody was told of.
     pub after: Option<Seq>,
     /// The new events, in order. Empty: only settlements were written.
     pub events: Vec<Arc<StoredEvent>>,
