@@ -250,6 +250,9 @@ impl Writer {
         };
         writer.load()?;
         writer.recount()?;
+        if let Err(error) = writer.write() {
+            writer.fail("commit", &error);
+        }
         writer.untold = writer.totals.next_seq;
         writer.publish_all();
         writer.publish_trouble();

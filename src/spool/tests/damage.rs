@@ -1,6 +1,7 @@
 use super::*;
+use crate::chance::SystemChance;
 use crate::spool::store::Batch;
-use crate::spool::{Refusal, faults};
+use crate::spool::{Amended, Amendment, ByHand, Refusal, SystemDisk, faults};
 use std::io::ErrorKind;
 
 #[tokio::test]
@@ -177,29 +178,37 @@ async fn deliveries_whose_endpoints_name_is_lost_are_kept_under_a_name_that_no_f
     assert_eq!(name, Some(format!("endpoint {}", A.0)));
 }
 
-#[tokio::test]
-async fn an_event_of_several_stays_until_its_last_delivery_though_a_settlement_before_the_last_is_lost() {
-    const C: EndpointUid = EndpointUid(3);
-    let rig = Rig::new();
-    let log = |rig: &Rig| std::fs::read(rig.config.path.join("log/00000000000000000001.log")).unwrap();
+const C: EndpointUid = EndpointUid(3);
+
+/// Three endpoints have one event; the first two have ended it, and a power cut has taken what the first said and
+/// spared what the second said after it. The spool as it lies there, the folder around it, the event's place.
+async fn settled_out_of_order(rig: &Rig) -> (SpoolConfig, TempDir, Seq) {
+    let log = || std::fs::read(rig.config.path.join("log/00000000000000000001.log")).unwrap();
     rig.append(vec![event("m1", &[A, B, C])]).await;
     let (a, b) = (rig.lease(A).await, rig.lease(B).await);
     let seq = rig.all(&a).await[0].event.seq;
-    let accepted = log(&rig);
+    let accepted = log();
     rig.settle(&a, seq, Ok(()));
     rig.written(&a).await;
-    let settled = log(&rig);
+    let settled = log();
     rig.settle(&b, seq, Ok(()));
     rig.written(&b).await;
 
     // What no power cut need spare is the order of what was not synced.
-    let mut left = log(&rig);
+    let mut left = log();
     let of_a = accepted.iter().zip(&settled).enumerate().filter(|(_, (before, after))| before != after);
     of_a.for_each(|(at, (before, _))| left[at] = *before);
     let folder = tempfile::tempdir().unwrap();
     let config = SpoolConfig { path: folder.path().join("data"), ..rig.config.clone() };
     copy(&rig.config.path, &config.path);
     std::fs::write(config.path.join("log/00000000000000000001.log"), left).unwrap();
+    (config, folder, seq)
+}
+
+#[tokio::test]
+async fn an_event_of_several_stays_until_its_last_delivery_though_a_settlement_before_the_last_is_lost() {
+    let rig = Rig::new();
+    let (config, folder, seq) = settled_out_of_order(&rig).await;
     let (spool, heard) = open(&config, rig.dedup, &rig.clock);
     let cut = Rig { spool, config, dedup: rig.dedup, clock: Arc::clone(&rig.clock), heard, folder };
 
@@ -213,4 +222,26 @@ async fn an_event_of_several_stays_until_its_last_delivery_though_a_settlement_b
     cut.settle(&lease, seq, Ok(()));
     cut.written(&lease).await;
     assert_eq!((cut.rows("events"), cut.rows("deliveries"), cut.rows("refs")), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn what_is_erased_first_of_all_takes_no_event_that_another_endpoint_waits_for() {
+    let rig = Rig::new();
+    let (config, _folder, seq) = settled_out_of_order(&rig).await;
+    let by_hand = ByHand {
+        disk: Arc::new(SystemDisk),
+        chance: Arc::new(SystemChance),
+        segment: 64 * 1024,
+        reserve: 4096,
+    };
+    let clock: Arc<dyn Clock> = rig.clock.clone();
+    let opened =
+        EmbeddedSpool::open_by_hand(&config, rig.dedup, clock, &Metrics::new(), Box::new(drop), by_hand);
+    let (spool, mut writer) = opened.unwrap();
+    let erased = spool.amend(Amendment::Erase(vec![(A, seq)]));
+    let lease = spool.acquire(C);
+    assert!(writer.turn());
+    assert_eq!(erased.await.unwrap(), Amended::Count(1));
+    let waiting = spool.read(&lease.await.unwrap(), None, limit(10)).await.unwrap();
+    assert_eq!(messages(&waiting), ["m1"]);
 }

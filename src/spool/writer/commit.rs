@@ -18,11 +18,10 @@ impl Writer {
         // A lease alone, or what an endpoint says of rows that are gone, changes nothing on disk.
         if !self.cycle.batch.is_empty() {
             let endpoints = std::mem::take(&mut self.cycle.endpoints);
-            let counted = self.store.as_ref().is_some_and(|store| !store.uncounted);
             for uid in &endpoints {
                 let Some(counts) = self.endpoints.get(uid).map(|endpoint| endpoint.counts) else { continue };
                 // An endpoint that has never had a delivery has no numbers; very many may have none.
-                if counts != Counts::default() || !counted {
+                if counts != Counts::default() {
                     self.insert(|store| &store.counters, &endpoint_key(*uid), counts.encode());
                 }
             }
@@ -35,7 +34,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self) -> fjall::Result<()> {
+    pub(super) fn write(&mut self) -> fjall::Result<()> {
         if self.cycle.batch.is_empty() {
             return Ok(());
         }

@@ -5,13 +5,14 @@ use super::Writer;
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{seq_key, split_delivery_key, split_seq_key};
 use crate::spool::index::Index;
-use crate::spool::record::{Counts, DeadRow, DeliveryRow, KeyAge, RefsRow, Totals};
+use crate::spool::record::{Counts, DeadRow, DeliveryRow, KeyAge, RefsRow, Totals, endpoint_key};
 use crate::spool::store::{RECOUNT, Space, Store};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 impl Writer {
-    /// Makes all numbers agree with the rows, if they may not; they are written with the next commit.
+    /// Makes all numbers agree with the rows, if they may not. They are in the batch then, which is to be written before
+    /// anything else is done: what is done reads them.
     pub(super) fn recount(&mut self) -> fjall::Result<()> {
         let Some(store) = self.store.clone().filter(|store| store.uncounted) else { return Ok(()) };
         let store = &*store;
@@ -55,7 +56,8 @@ impl Writer {
         let next_uid = uids.iter().map(|uid| uid.0.saturating_add(1)).max().unwrap_or_default();
         self.totals.next_uid = self.totals.next_uid.max(next_uid);
         for uid in uids {
-            self.touch(uid);
+            let counts = self.endpoints.get(&uid).map(|endpoint| endpoint.counts).unwrap_or_default();
+            self.insert(|store| &store.counters, &endpoint_key(uid), counts.encode());
         }
         self.index = Index::after(self.totals.next_block);
         self.insert(|store| &store.meta, b"totals", self.totals.encode());

@@ -142,7 +142,7 @@ impl Writer {
         for uid in uids {
             self.touch(uid);
         }
-        if let Err(error) = self.recount() {
+        if let Err(error) = self.recount().and_then(|()| self.write()) {
             self.fail("open", &error);
             return;
         }
