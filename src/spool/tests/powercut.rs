@@ -176,8 +176,8 @@ impl Expected {
     }
 }
 
-/// Opens a folder as it was left by a cut.
-async fn check(config: SpoolConfig, folder: TempDir, expected: &Expected) {
+/// Opens a folder as it was left by a cut. How many deliveries waited in it.
+async fn check(config: SpoolConfig, folder: TempDir, expected: &Expected) -> usize {
     let dedup = DedupLimits { window: Duration::from_secs(3600), max: 1_000_000 };
     let (spool, heard) = open(&config, dedup, &Arc::default());
     let rig = Rig { spool, config, dedup, clock: Arc::default(), heard, folder };
@@ -201,6 +201,7 @@ async fn check(config: SpoolConfig, folder: TempDir, expected: &Expected) {
         }
         left.push((target, found));
     }
+    let waited = left.iter().map(|(_, found)| found.len()).sum();
     // It goes on: what one endpoint ends takes nothing from another.
     for (target, found) in &mut left {
         let lease = rig.lease(*target).await;
@@ -212,7 +213,9 @@ async fn check(config: SpoolConfig, folder: TempDir, expected: &Expected) {
     }
     for (target, found) in &left {
         let still = rig.all_of(*target).await;
-        assert_eq!(still.len(), found.len(), "{target:?} lost some when others were settled");
+        let seqs: Vec<Seq> = still.iter().map(|one| one.event.seq).collect();
+        let before: Vec<Seq> = found.values().map(|one| one.event.seq).collect();
+        assert_eq!(seqs, before, "{target:?} lost some when others were settled");
         assert!(still.iter().zip(found.values()).all(|(one, before)| one.event.body == before.event.body));
     }
     if let Some(known) = expected.accepted.iter().filter(|message| message.is_multiple_of(3)).max() {
@@ -226,6 +229,7 @@ async fn check(config: SpoolConfig, folder: TempDir, expected: &Expected) {
     // While the database was made for the first time there was nothing to lose: it is made again.
     assert!(expected.accepted.is_empty() || aside.is_empty(), "{aside:?}: a power cut counts as damage");
     rig.spool.close().await.unwrap();
+    waited
 }
 
 /// A folder where a sync costs nothing, if there is such a place.
@@ -233,12 +237,13 @@ pub(super) fn in_memory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// Checks that many cuts of one record, on as many threads as there are processors.
-fn cut(seed: u64, cuts: usize) {
+/// Checks that many cuts of one record, on as many threads as there are processors. How many deliveries waited after
+/// them, all together.
+fn cut(seed: u64, cuts: usize) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let trace = record(folder.path(), seed);
     let root = folder.path().join("data");
-    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (next, failed, waited) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         loop {
             let turn = next.fetch_add(1, Ordering::Relaxed);
@@ -254,9 +259,11 @@ fn cut(seed: u64, cuts: usize) {
             copy(&config.path, kept.path());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let checked = std::panic::AssertUnwindSafe(|| {
-                runtime.block_on(check(config, image, &Expected::at(&trace, at)));
+                runtime.block_on(check(config, image, &Expected::at(&trace, at)))
             });
-            if std::panic::catch_unwind(checked).is_err() {
+            if let Ok(found) = std::panic::catch_unwind(checked) {
+                waited.fetch_add(found, Ordering::Relaxed);
+            } else {
                 let kept = kept.keep();
                 eprintln!("seed {seed}, cut {turn} at line {at} of {}: see {}", trace.lines, kept.display());
                 failed.fetch_add(1, Ordering::Relaxed);
@@ -271,6 +278,7 @@ fn cut(seed: u64, cuts: usize) {
     });
     let failed = failed.into_inner();
     assert!(failed == 0, "{failed} of {cuts} cuts");
+    waited.into_inner()
 }
 
 /// Two records, each cut at 250 places; `POSTRIDER_COUNT` for more of both.
@@ -278,7 +286,11 @@ fn cut(seed: u64, cuts: usize) {
 fn a_power_cut_at_any_moment_loses_nothing_that_was_accepted() {
     let count = number("POSTRIDER_COUNT").and_then(|count| usize::try_from(count).ok()).unwrap_or(2 * CUTS);
     let seed = number("POSTRIDER_SEED").unwrap_or(1) * 1000;
-    for record in 0..count.div_ceil(CUTS) {
-        cut(seed + record as u64, CUTS.min(count - record * CUTS));
+    let records = count.div_ceil(CUTS);
+    let cuts = |record: usize| cut(seed + record as u64, CUTS.min(count - record * CUTS));
+    let waited: usize = (0..records).map(cuts).sum();
+    if let Some(ledger) = std::env::var_os("POSTRIDER_LEDGER") {
+        let line = serde_json::json!({"cuts": count, "records": records, "waited": waited});
+        std::fs::write(ledger, format!("{line}\n")).unwrap();
     }
 }
