@@ -1,7 +1,7 @@
 //! Settings back into an endpoint's file: only what differs is written, so comments, order and spelling stay.
 
 use super::form::Form;
-use super::mask::is_secret_name;
+use super::mask::is_secret;
 use serde_json::{Map, Value};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Key, Table, TableLike};
 
@@ -202,13 +202,18 @@ fn is_reference(value: &Value) -> bool {
 
 /// Visits every value that is, or stands for, a secret.
 fn walk(settings: &Map<String, Value>, visit: &mut impl FnMut(&[String], &Value)) {
-    walk_table(settings, &mut Vec::new(), visit);
+    walk_table(settings, false, &mut Vec::new(), visit);
 }
 
-fn walk_table(table: &Map<String, Value>, path: &mut Vec<String>, visit: &mut impl FnMut(&[String], &Value)) {
+fn walk_table(
+    table: &Map<String, Value>,
+    within: bool,
+    path: &mut Vec<String>,
+    visit: &mut impl FnMut(&[String], &Value),
+) {
     for (key, value) in table {
         path.push(key.clone());
-        walk_value(value, is_secret_name(key), path, visit);
+        walk_value(value, is_secret(key, value.as_str(), within), path, visit);
         path.pop();
     }
 }
@@ -223,7 +228,7 @@ fn walk_value(
         return visit(path, value);
     }
     match value {
-        Value::Object(table) => walk_table(table, path, visit),
+        Value::Object(table) => walk_table(table, secret, path, visit),
         Value::Array(elements) => {
             for (index, element) in elements.iter().enumerate() {
                 path.push(index.to_string());

@@ -4,7 +4,7 @@ use super::daemon_file::DaemonFile;
 use super::error::ConfigErrors;
 use super::keys::{DAEMON, DELIVERY, ENDPOINT, Key};
 use super::load::Loader;
-use super::mask::is_secret_name;
+use super::mask::is_secret;
 use super::secrets::{self, Resolver};
 use super::source::Problems;
 use super::tree::{self, Item, Node};
@@ -209,7 +209,8 @@ impl Leaves<'_, '_> {
         match &node.item {
             Item::Table(entries) => {
                 for entry in entries {
-                    self.add(&entry.node, &format!("{key}.{}", entry.key), is_secret_name(&entry.key));
+                    let secret = is_secret(&entry.key, entry.node.text(), secret);
+                    self.add(&entry.node, &format!("{key}.{}", entry.key), secret);
                 }
             }
             Item::Array(elements) => {

@@ -5,7 +5,7 @@
 
 use super::effective::fingerprint;
 use super::load::Loader;
-use super::mask::{self, is_secret_name};
+use super::mask::{self, is_secret, is_secret_name};
 use super::secrets::{self, Resolver};
 use super::source::{Problems, Span};
 use super::tree::{self, Item, Node};
@@ -115,7 +115,8 @@ impl Shower<'_> {
         match &node.item {
             Item::Table(entries) => {
                 let show = |entry: &tree::Entry| {
-                    (entry.key.clone(), self.show(&entry.node, is_secret_name(&entry.key)))
+                    let secret = is_secret(&entry.key, entry.node.text(), secret);
+                    (entry.key.clone(), self.show(&entry.node, secret))
                 };
                 Value::Object(entries.iter().map(show).collect())
             }

@@ -2,14 +2,38 @@
 
 use super::tree::{Item, Node};
 
-const WORDS: [&str; 9] =
-    ["password", "passwd", "secret", "credential", "token", "bearer", "auth", "api-key", "key"];
+const WORDS: [&str; 11] = [
+    "password",
+    "passwd",
+    "secret",
+    "credential",
+    "token",
+    "bearer",
+    "auth",
+    "basic",
+    "signing",
+    "api-key",
+    "key",
+];
+/// What stands beside a secret and is none.
+const BESIDE: [&str; 5] = ["username", "user", "name", "file", "env"];
 
 /// Whether the value of such a key is kept from sight.
 pub(crate) fn is_secret_name(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     // `value` is that of a header which proves who is calling.
-    key == "value" || WORDS.iter().any(|word| key.contains(word))
+    key == "value"
+        || WORDS.iter().any(|word| key.contains(word))
+        || ["password", "secrets"].iter().any(|word| strsim::damerau_levenshtein(&key, word) <= 2)
+}
+
+/// Whether what an entry of a table holds is kept from sight. `within`: what the table stands for is. A key that is
+/// misspelt there, or that does not belong there, may hold the secret.
+pub(crate) fn is_secret(key: &str, text: Option<&str>, within: bool) -> bool {
+    let pasted = || text.is_some_and(|text| text.contains(':'));
+    is_secret_name(key)
+        || (within && (!BESIDE.contains(&key) || pasted()))
+        || (key == "proxy" && text.is_some_and(|text| text.contains('@')))
 }
 
 /// The text with secrets masked: values of keys that sound secret, and user information in URLs.
@@ -47,7 +71,7 @@ fn walk(node: &Node, secret: bool, masked: &mut [u8]) {
                 // What should name a secret and does not look like a name may be the secret.
                 let secret = match &reference {
                     Some(reference) => !reference.is_plain(),
-                    None => is_secret_name(&entry.key),
+                    None => is_secret(&entry.key, entry.node.text(), secret),
                 };
                 walk(&entry.node, secret, masked);
             }

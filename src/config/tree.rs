@@ -49,6 +49,14 @@ impl Node {
         }
     }
 
+    /// What a string says; of anything else, nothing.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.item {
+            Item::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The entry at the end of a path of keys.
     pub(super) fn find(&self, path: &[&str]) -> Option<&Entry> {
         let (first, rest) = path.split_first()?;

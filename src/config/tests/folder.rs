@@ -141,3 +141,43 @@ fn a_text_to_be_copied_leaves_secrets_out_and_says_which() {
     let nothing_secret = loader.form("events = 'all' # x\n");
     assert_eq!(without_secrets(&nothing_secret), "events = 'all' # x\n");
 }
+
+#[test]
+fn a_secret_is_shown_nowhere_though_its_key_is_misspelt_or_its_place_is_wrong() {
+    let written = [
+        "auth = { basic = { username = 'u', pasword = 'hunter2' } }",
+        "auth = { basic = 'hunter2' }",
+        "auth.basic.x = 'hunter2'",
+        "auth = { basic = { username = 'u:hunter2', password = 'p' } }",
+        "auth = { header = { name = 'x-api-key', valu = 'hunter2' } }",
+        "auth = {}\npasswrod = 'hunter2'",
+        "auth = {}\nsigning = 'hunter2'",
+        "auth = {}\nsigning = { secrest = ['hunter2'] }",
+        "auth = {}\nproxy = 'u:hunter2@proxy'",
+        "auth = {}\nproxy = { url = 'http://proxy', auth = { basic = { pass = 'hunter2' } } }",
+    ];
+    for auth in written {
+        let text = format!(
+            "events = 'all'\nproducts = ['crm']\nx = 1\n[http]\nurl = 'https://a.example/'\n{auth}\n"
+        );
+        let (_folder, root) = folder(&[("acme.toml", &text)]);
+        let loader = Loader::new(&root, sinks(), Arc::new(SystemSecrets));
+        let form = loader.form(&text);
+        let report = crate::config::check(&root, &sinks());
+        assert!(!report.is_ok());
+        let shown = format!("{}{:?}{}{}", form.toml, form.settings, report.render(false), report.to_json());
+        assert!(!shown.contains("hunter2"), "{auth}: {shown}");
+        assert!(shown.contains("https://a.example/"));
+        let sound = text.replace("x = 1\n", "");
+        if let Ok(effective) = effective_of(&loader, "acme", &sound) {
+            assert!(!format!("{:?}", effective.values).contains("hunter2"), "{auth}: {effective:?}");
+        }
+    }
+    for publisher in ["basic = { username = 'u', pasword = 'hunter2' }", "bearer = { fiel = 'hunter2' }"] {
+        let (_folder, root) = folder(&[]);
+        fs::write(&root, format!("[[ingress.publisher]]\nname = 'shop'\n{publisher}\n")).unwrap();
+        let report = crate::config::check(&root, &sinks());
+        let shown = format!("{}{}", report.render(false), report.to_json());
+        assert!(!report.is_ok() && !shown.contains("hunter2"), "{shown}");
+    }
+}
