@@ -4,6 +4,8 @@ use crate::pool::Pool;
 use crate::proxy::Proxy;
 use crate::request::Template;
 use crate::settings::HttpSettings;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -87,6 +89,9 @@ impl HttpSink {
         let request = self.request(delivery)?;
         if delivery.trail.listens() {
             self.note_request(&request, delivery);
+        }
+        if delivery.trail.listens() || delivery.trail.wants_answer() {
+            hide_secrets(&request, &delivery.trail);
         }
         let (answer, sent) = match link.send(request, clock).await {
             Ok(answered) => answered,
@@ -187,6 +192,22 @@ impl HttpSink {
             String::from("the connection closed before an answer")
         };
         failed(FailureClass::Connect, reason)
+    }
+}
+
+/// An answer may repeat what it was asked with.
+fn hide_secrets(request: &Request<Full<Bytes>>, trail: &Trail) {
+    for value in request.headers().values().filter(|value| value.is_sensitive()) {
+        let value = value.as_bytes();
+        trail.hide(value);
+        let encoded = value.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+        trail.hide(encoded);
+        if value.starts_with(b"Basic ")
+            && let Ok(decoded) = BASE64_STANDARD.decode(encoded)
+        {
+            trail.hide(&decoded);
+            trail.hide(decoded.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default());
+        }
     }
 }
 

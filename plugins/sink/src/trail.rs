@@ -14,7 +14,14 @@ pub struct Trail {
     keep: usize,
     answer: Mutex<Vec<u8>>,
     exchange: Option<Mutex<Exchange>>,
+    /// What must not be shown where an answer repeats it.
+    hidden: Mutex<Vec<Vec<u8>>>,
 }
+
+/// A shorter secret would hide what is none.
+const SHORTEST: usize = 4;
+/// What stands in a secret's place.
+const HIDDEN: &[u8] = b"(hidden)";
 
 /// What was said on both sides of an attempt: kept only where somebody asked for it, for a test event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -88,10 +95,45 @@ impl Trail {
         Some(write(&mut exchange.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// What was said by now.
+    /// What was said by now, without the secrets that an answer repeats.
     #[must_use]
     pub fn exchange(&self) -> Option<Exchange> {
-        self.note(|exchange| exchange.clone())
+        let mut exchange = self.note(|exchange| exchange.clone())?;
+        exchange.body = self.veiled(&exchange.body);
+        for (_, value) in &mut exchange.response {
+            *value = String::from_utf8_lossy(&self.veiled(value.as_bytes())).into_owned();
+        }
+        Some(exchange)
+    }
+
+    /// A secret that goes out with the request: an answer that repeats it is shown without it, if it has at least
+    /// four bytes.
+    pub fn hide(&self, secret: &[u8]) {
+        if secret.len() >= SHORTEST {
+            self.hidden.lock().unwrap_or_else(PoisonError::into_inner).push(secret.to_vec());
+        }
+    }
+
+    /// The same bytes without the secrets, and without what may be the beginning of one at their end.
+    fn veiled(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut shown = bytes.to_vec();
+        for secret in self.hidden.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let mut from = 0;
+            let find = |shown: &[u8], from: usize| {
+                let rest = shown.get(from..).unwrap_or_default();
+                rest.windows(secret.len()).position(|found| found == &secret[..]).map(|at| from + at)
+            };
+            while let Some(at) = find(&shown, from) {
+                shown.splice(at..at + secret.len(), HIDDEN.iter().copied());
+                from = at + HIDDEN.len();
+            }
+            let begun = |length: &usize| secret.get(..*length).is_some_and(|begin| shown.ends_with(begin));
+            if let Some(length) = (SHORTEST..secret.len()).rev().find(begun) {
+                shown.truncate(shown.len() - length);
+                shown.extend_from_slice(HIDDEN);
+            }
+        }
+        shown
     }
 
     /// One that keeps so many bytes of the answer.
@@ -115,14 +157,15 @@ impl Trail {
         }
     }
 
-    /// What was kept of the answer's body; none: nothing was wanted, or nothing came.
+    /// What was kept of the answer's body, without the secrets that it repeats; none: nothing was wanted, or nothing
+    /// came.
     #[must_use]
     pub fn answer(&self) -> Option<Bytes> {
         if self.keep == 0 {
             return None;
         }
         let kept = self.kept();
-        (!kept.is_empty()).then(|| Bytes::copy_from_slice(&kept))
+        (!kept.is_empty()).then(|| Bytes::from(self.veiled(&kept)))
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<u8>> {
@@ -161,5 +204,23 @@ impl Trail {
             wait: decode(self.wait.load(Ordering::Relaxed)),
             status: (status != 0).then_some(status),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_wherever_it_stands_and_where_it_is_cut() {
+        let trail = Trail::keeping(20);
+        trail.hide(b"hunter2!");
+        trail.hide(b"abc");
+        trail.body(b"abc hunter2!hunter2! and more");
+        assert_eq!(trail.answer().as_deref(), Some(&b"abc (hidden)(hidden)"[..]));
+        let trail = Trail::keeping(12);
+        trail.hide(b"hunter2!");
+        trail.body(b"it is hunter2!");
+        assert_eq!(trail.answer().as_deref(), Some(&b"it is (hidden)"[..]));
     }
 }
