@@ -28,7 +28,6 @@ use postrider_sink::SinkFactory;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,7 +58,6 @@ pub enum StartError {
 pub struct App {
     ingress: SocketAddr,
     admin: SocketAddr,
-    grace: Duration,
     backend: Arc<Backend>,
     sink_tasks: TaskTracker,
     stop_ingress: CancellationToken,

@@ -134,7 +134,6 @@ impl App {
             limits: Limits::default().within(descriptors()),
         });
         let started = clock.now();
-        let grace = daemon.shutdown.grace;
         let draining = CancellationToken::new();
         let deliveries = Arc::new(Deliveries {
             router: router.clone(),
@@ -183,7 +182,6 @@ impl App {
         Ok(Self {
             ingress: ingress_at,
             admin: admin_at,
-            grace,
             backend,
             sink_tasks,
             stop_ingress,

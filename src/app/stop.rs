@@ -13,9 +13,8 @@ impl App {
     /// Stops it top-down: no new events, then no new attempts, then what is in flight within the grace; what has not
     /// ended by then is handed back to the spool and repeated after the next start.
     pub async fn stop(self) {
-        let Self {
-            grace, backend, sink_tasks, stop_ingress, stop_admin, serving_ingress, serving_admin, ..
-        } = self;
+        let Self { backend, sink_tasks, stop_ingress, stop_admin, serving_ingress, serving_admin, .. } = self;
+        let grace = backend.config.load().shutdown.grace;
         backend.draining.cancel();
         stop_ingress.cancel();
         let aborting = serving_ingress.abort_handle();
