@@ -37,6 +37,7 @@ use crate::table::Table;
 use admission::Admission;
 use arc_swap::ArcSwap;
 use auth::Publishers;
+pub(crate) use envelope::test_data;
 pub use limits::Limits;
 use meters::Meters;
 use std::sync::Arc;
@@ -103,6 +104,8 @@ impl Ingress {
             admission: Admission::new(&deps.limits),
             limits: deps.limits,
         };
+        // Its series are there before the first event.
+        shared.meters.received(&shared.router.table());
         Self { shared: Arc::new(shared) }
     }
 

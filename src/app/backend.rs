@@ -4,9 +4,9 @@ use super::page::Facts;
 use super::store::Store;
 use super::trial::trial;
 use crate::admin::{
-    AdminBackend, Caller, ConfigIssue, ConfigStatus, DeliveriesBackend, EndpointStatus, ExplainEvent,
-    Explanation, PageBackend, ReloadReport, ReloadResult, SpoolStatus, Status, TestError, TestEvent,
-    TestReport,
+    AdminBackend, Caller, ConfigIssue, ConfigStatus, DeliveriesBackend, EndpointBackend as _, EndpointDetail,
+    EndpointStatus, ExplainEvent, Explanation, PageBackend, ReloadReport, ReloadResult, SpoolStatus, Status,
+    TestError, TestEvent, TestReport,
 };
 use crate::clock::{Clock, unix_ms};
 use crate::config::{self, AdminConfig, DaemonConfig, FileKind};
@@ -83,7 +83,7 @@ impl AdminBackend for Backend {
             spool: SpoolStatus {
                 path: self.daemon.spool.path.display().to_string(),
                 bytes: backlogs.iter().map(|backlog| backlog.bytes).sum(),
-                max_bytes: self.daemon.spool.max_bytes,
+                max_bytes: self.config.load().spool.max_bytes,
                 trouble: self.spool.trouble(),
             },
             config: ConfigStatus {
@@ -98,7 +98,13 @@ impl AdminBackend for Backend {
         let table = self.router.table();
         let entry = table.named(endpoint);
         let seen = |entry: &&Entry| caller.sees(entry.spec.identity.account.as_deref());
-        let entry = entry.filter(seen).ok_or_else(|| TestError::NotFound(endpoint.to_owned()))?;
+        let Some(entry) = entry.filter(seen) else {
+            // There may be one all the same, with nothing to test.
+            return Err(match self.endpoint(caller, endpoint).await {
+                Ok(found) => TestError::Unfit(untestable(&found)),
+                Err(_) => TestError::NotFound(endpoint.to_owned()),
+            });
+        };
         trial(&self.router, &entry.spec, &event, &*self.clock).await.map_err(TestError::Unfit)
     }
 
@@ -210,6 +216,17 @@ impl Backend {
         }));
         endpoints.sort_by(|a, b| (&a.name, &a.account).cmp(&(&b.name, &b.account)));
         endpoints
+    }
+}
+
+/// Why an endpoint that is known has nothing to make a test with.
+fn untestable(found: &EndpointDetail) -> String {
+    let name = &found.status.name;
+    match found.errors.first() {
+        Some(error) => format!("the file of {name} is rejected: {}", error.message),
+        None => {
+            format!("{name} is {}: {}", found.status.state, found.status.note.as_deref().unwrap_or("no file"))
+        }
     }
 }
 

@@ -4,9 +4,11 @@ use crate::admin::{TestEvent, TestMessage, TestReport, TestTimings};
 use crate::clock::Clock;
 use crate::config::is_secret_name;
 use crate::delivery::{Attempt, attempt};
+use crate::ingress;
 use crate::router::RouterHandle;
 use crate::table::{Catalogue, EndpointSpec, Selection};
 use postrider_sink::{Delivery, Exchange, FailureClass, Trail, Verdict};
+use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +23,12 @@ pub(super) async fn trial(
     clock: &dyn Clock,
 ) -> Result<TestReport, String> {
     let name = &spec.identity.name;
-    let sink = spec.sink.as_ref().ok_or_else(|| format!("{name} names no sink yet"))?;
+    let incomplete = || format!("{name} names no complete sink yet: a URL and credentials, for example");
+    let sink = spec.sink.as_ref().ok_or_else(incomplete)?;
     let (word, product) = chosen(&router.table().catalogue, spec, event)?;
-    if event.data.as_ref().is_some_and(|data| !data.get().trim_start().starts_with('{')) {
-        return Err("data is an object, as in a real event".to_owned());
-    }
+    let data = event.data.as_ref().map(|data| ingress::test_data(data.get())).transpose()?;
+    let data = data.map(RawValue::from_string).transpose().map_err(|error| error.to_string())?;
+    let event = TestEvent { data, ..event.clone() };
     let host = router.host(name, &spec.delivery);
     let built = sink.plan()?.build(&host).await.map_err(|error| error.to_string())?;
     let mut delivery = event.delivery(&word, &product, spec.identity.account.clone(), clock);

@@ -146,6 +146,36 @@ pub(super) fn parse(body: &[u8], form: Form<'_>, rules: &Rules<'_>) -> Result<Pa
     Err(Problem::new(Kind::NotAnEvent, detail).errors(reader.errors).about(count))
 }
 
+/// The `data` of a test event, held to what a publisher's is, with empty details where it has none.
+///
+/// # Errors
+/// Where it is wrong, and what to do.
+pub(crate) fn test_data(data: &str) -> Result<String, String> {
+    if !matches!(depth::depth(data, MAX_DEPTH - 1), Depth::Fine) {
+        return Err(format!("data nests deeper than {MAX_DEPTH}: flatten data.details"));
+    }
+    let rules = Rules {
+        catalogue: &Catalogue::default(),
+        max_batch: 1,
+        publisher: "",
+        accounts: &[],
+        key: None,
+        traceparent: None,
+        accepted_ms: 0,
+        stamp_ms: 0,
+    };
+    let mut reader = Reader::new(&rules);
+    let checked = reader.data(Some(data));
+    if let Some(error) = reader.errors.first() {
+        return Err(format!("{} {}", error.pointer, error.detail));
+    }
+    let has_details = checked.is_none_or(|(_, has_details)| has_details);
+    Ok(match data.strip_suffix('}') {
+        Some(open) if !has_details => format!("{open},\"details\":{{}}}}"),
+        _ => data.to_owned(),
+    })
+}
+
 fn not_json(why: &str) -> Problem {
     Problem::new(Kind::NotJson, format!("The body is not valid JSON: {why}. Nothing was stored."))
 }
