@@ -23,8 +23,7 @@ impl EndpointBackend for Backend {
             .blocking(caller, name, move |store, caller, name| store.read(caller, name, running.as_deref()));
         let Some(current) = current.await? else {
             // Its file is gone; what waits for it is still there.
-            let status = self.status_of(name).filter(|status| caller.sees(status.account.as_deref()));
-            let status = status.ok_or_else(missing)?;
+            let status = self.status_of(caller, name).ok_or_else(missing)?;
             let changes = self.changes.of(name, status.account.as_deref());
             return Ok(EndpointDetail {
                 status,
@@ -134,8 +133,15 @@ impl Backend {
         self.router.table().named(name).map(|entry| Arc::clone(&entry.spec))
     }
 
-    fn status_of(&self, name: &str) -> Option<EndpointStatus> {
-        self.endpoints(&self.router.table(), Some(name)).into_iter().next()
+    /// What a caller sees of the endpoint of this name: the one that its file is for, where the name was another
+    /// account's before.
+    fn status_of(&self, caller: &Caller, name: &str) -> Option<EndpointStatus> {
+        let table = self.router.table();
+        let account = table.named(name).map(|entry| entry.spec.identity.account.as_deref());
+        let mut found = self.endpoints(&table, Some(name));
+        found.retain(|status| caller.sees(status.account.as_deref()));
+        let current = found.iter().position(|status| Some(status.account.as_deref()) == account);
+        (!found.is_empty()).then(|| found.swap_remove(current.unwrap_or_default()))
     }
 
     /// Work with files, on a thread that may block.
@@ -184,7 +190,7 @@ impl Backend {
             .map(|error| ConfigIssue { file: Store::shown_path(name), ..ConfigIssue::from(error) })
             .collect();
         let account = config::account_of(&current.text).flatten();
-        let mut status = self.status_of(name).filter(|status| caller.sees(status.account.as_deref()));
+        let mut status = self.status_of(caller, name);
         if let Some(status) = &mut status {
             status.rejected = !errors.is_empty();
         }

@@ -105,7 +105,13 @@ impl Store {
         };
         self.expect(name, current.as_ref(), expected, Some(&settings))?;
         let text = self.judge(caller, name, &mut settings, current.as_ref(), daemon)?;
-        let secrets = config::new_secrets(&settings);
+        let mut secrets = config::new_secrets(&settings);
+        // Nothing is no secret, and a file of it would be an error.
+        secrets.retain(|secret| !secret.text.is_empty());
+        if let Some(long) = secrets.iter().find(|secret| secret.text.len() as u64 > config::MAX_SECRET) {
+            let detail = format!("a secret has at most {} bytes", config::MAX_SECRET);
+            return Err(EndpointError::Invalid(vec![issue(&long.path, &detail, None)]));
+        }
         if secrets.is_empty() {
             return self.replace(name, &text, current.as_ref());
         }
@@ -479,7 +485,11 @@ fn wrong(errors: Vec<EditError>) -> EndpointError {
 /// What the checks of the files say, by key.
 fn issues_of(errors: &[ConfigError], text: &str) -> Vec<SettingIssue> {
     let one = |error: &ConfigError| {
-        let path = error.span.as_ref().map(|span| config::keys_at(text, span.start)).unwrap_or_default();
+        // What is missing at the top stands nowhere.
+        let span = error.span.as_ref().filter(|span| span.end > 0);
+        let mut path = span.map(|span| config::keys_at(text, span.start)).unwrap_or_default();
+        let missing = error.message.strip_suffix(" is missing");
+        path.extend(missing.filter(|key| !key.contains(' ')).map(str::to_owned));
         let help = [error.label.as_deref(), error.help.as_deref()].into_iter().flatten();
         let help = help.collect::<Vec<_>>().join(" ");
         issue(&path, &error.message, Some(help).filter(|help| !help.is_empty()))

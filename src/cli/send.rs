@@ -98,7 +98,11 @@ fn data(args: &SendArgs) -> Result<Box<RawValue>, Failure> {
     let details = args.details.as_deref().unwrap_or("{}");
     let details: &RawValue = serde_json::from_str(details)
         .map_err(|error| Failure::usage(format!("--details is no JSON: {error}")))?;
-    let made_up = format!("wamid.CLI{}", unix_ms(&SystemClock));
+    // The same content for the same id: a repeat is one then.
+    let made_up = match &args.id {
+        Some(id) => format!("wamid.CLI.{id}"),
+        None => format!("wamid.CLI{}", unix_ms(&SystemClock)),
+    };
     let message_id = args.message_id.as_deref().unwrap_or(&made_up);
     let status = args.status.as_deref().unwrap_or(&args.event);
     serde_json::value::to_raw_value(&Data { message_id, status, details })

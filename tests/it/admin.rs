@@ -300,3 +300,104 @@ async fn the_command_line_does_what_the_api_does() {
     assert_eq!(run(&["remove", "acme-orders"]).0, 0);
     assert_eq!(run(&["list"]), (0, String::new()), "that there is nothing is no data");
 }
+
+#[tokio::test]
+async fn a_name_leads_to_the_endpoint_that_its_file_is_for_now() {
+    let receiver = Receiver::start().await;
+    receiver.want_credentials("/in", "acme");
+    let daemon = daemon().start().await;
+    let mut anna = Person::new(&daemon, None);
+    let mut wanted = settings(&receiver.url("/in"), "acme");
+    wanted["account"] = json!("one");
+    let (status, etag, made) = anna.put("acme", &NEW, &wanted).await;
+    assert_eq!((status, &made["account"]), (201, &json!("one")), "{made}");
+    let mut moved = made["settings"].clone();
+    moved["account"] = json!("two");
+    let (status, _, moved) = anna.put("acme", &[("if-match", &etag)], &moved).await;
+    assert_eq!(
+        (status, &moved["account"], &moved["state"]),
+        (200, &json!("two"), &json!("active")),
+        "{moved}"
+    );
+    let (_, _, shown) = anna.get("/api/v1/endpoints/acme").await;
+    assert_eq!((&shown["account"], &shown["state"]), (&json!("two"), &json!("active")), "{shown}");
+    assert_eq!(shown["sink"], "http", "{shown}");
+}
+
+#[tokio::test]
+async fn a_test_with_data_of_ones_own_is_held_to_what_an_event_is() {
+    let receiver = Receiver::start().await;
+    receiver.want_credentials("/in", "acme");
+    let daemon = daemon().start().await;
+    let mut anna = Person::new(&daemon, None);
+    assert_eq!(anna.put("acme", &NEW, &settings(&receiver.url("/in"), "acme")).await.0, 201);
+    let path = "/api/v1/endpoints/acme/test";
+    let data = json!({ "message_id": "mine", "status": "x", "n": 1.0 });
+    let (status, _, good) = anna.post(path, &json!({ "data": data })).await;
+    assert_eq!((status, &good["ok"]), (200, &json!(true)), "{good}");
+    let sent: Value = serde_json::from_slice(&receiver.wait_for("/in", 1).await[0].body).expect("JSON");
+    assert_eq!(sent["data"], json!({ "message_id": "mine", "status": "x", "n": 1.0, "details": {} }));
+    for (data, at) in [
+        (json!({}), "/data/status"),
+        (json!({ "message_id": 1, "status": "x" }), "/data/message_id"),
+        (json!({ "message_id": "", "status": "x" }), "/data/message_id"),
+        (json!({ "message_id": "m", "status": "x", "details": [] }), "/data/details"),
+        (json!([]), "/data"),
+    ] {
+        let (status, _, told) = anna.post(path, &json!({ "data": data })).await;
+        assert_eq!(status, 422, "{told}");
+        assert!(told["detail"].as_str().is_some_and(|detail| detail.contains(at)), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_repeats_the_credentials_is_shown_without_them() {
+    let receiver = Receiver::start().await;
+    let daemon = daemon().start().await;
+    let mut anna = Person::new(&daemon, None);
+    let wanted = json!({ "settings": settings(&receiver.url("/in"), "acme") });
+    assert_eq!(anna.post("/api/v1/test", &wanted).await.0, 200);
+    let sent = receiver.wait_for("/in", 1).await[0].header("authorization").to_owned();
+    let decoded = format!("acme:{}", postrider_checker::password("acme"));
+    for secret in [&*sent, sent.trim_start_matches("Basic "), &decoded, &decoded[5..]] {
+        receiver.script("/in", [Reply::with(200, "x-echo", &format!("<{secret}>"))]);
+        let (status, _, told) = anna.post("/api/v1/test", &wanted).await;
+        assert_eq!((status, &told["ok"]), (200, &json!(true)), "{told}");
+        let headers = told["response"]["headers"].to_string();
+        assert!(headers.contains("<(hidden)>"), "{headers}");
+        assert!(!told.to_string().contains(secret), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_kept_change_nothing_and_the_error_names_the_key() {
+    let daemon = daemon().start().await;
+    let mut anna = Person::new(&daemon, None);
+    let mut long = settings("http://127.0.0.1:9999/", "acme");
+    long["http"]["auth"]["basic"]["password"] = json!("x".repeat(70_000));
+    let (status, _, told) = anna.put("acme", &NEW, &long).await;
+    assert_eq!((status, &told["errors"][0]["pointer"]), (422, &json!("/http/auth/basic/password")), "{told}");
+    let (status, _, told) = anna.put("acme", &NEW, &json!({ "events": "all" })).await;
+    assert_eq!((status, &told["errors"][0]["pointer"]), (422, &json!("/products")), "{told}");
+    assert_eq!(told["errors"][1]["pointer"], "", "{told}");
+    assert_eq!(anna.get("/api/v1/endpoints/acme").await.0, 404);
+    let mut placeholder = settings("http://127.0.0.1:9999/", "acme");
+    placeholder["http"]["auth"]["basic"]["password"] = json!("");
+    let (status, _, made) = anna.put("acme", &NEW, &placeholder).await;
+    assert_eq!((status, &made["state"]), (201, &json!("active")), "{made}");
+}
+
+#[tokio::test]
+async fn the_series_of_events_are_there_before_the_first_event() {
+    let daemon = daemon().start().await;
+    let answer = Client::new(daemon.admin_address()).get("/metrics").await.expect("an answer");
+    let metrics = answer.text();
+    for result in ["accepted", "duplicate"] {
+        let series = format!(r#"{{event="sent",product="crm",result="{result}"}} 0"#);
+        assert!(metrics.contains(&format!("postrider_events_received_total{series}")), "{metrics}");
+    }
+    assert!(
+        metrics.contains(r#"postrider_events_unmatched_total{event="read",product="campaigns"} 0"#),
+        "{metrics}"
+    );
+}
