@@ -4,6 +4,7 @@ use super::backend::AdminBackend;
 use super::caller::{Caller, Scope};
 use super::endpoints::parse;
 use super::problem::Problem;
+use super::status::EndpointStatus;
 use crate::table::filter::{Facts, with_stack};
 use crate::table::{Condition, Table};
 use axum::Json;
@@ -60,10 +61,18 @@ pub struct EndpointExplanation {
     /// Whether it gets it.
     pub matches: bool,
     /// The first condition that says no: `draft`, `event`, `product`, `account`, `filter` or `filter_failed`; else
-    /// `match`.
+    /// `match`. `invalid` and `removed` are endpoints that have no file to run, and so get nothing.
     pub condition: String,
     /// The same for people.
     pub reason: String,
+}
+
+impl EndpointExplanation {
+    /// Of an endpoint that is in no table.
+    fn without_a_file(status: EndpointStatus) -> Self {
+        let reason = status.note.unwrap_or_else(|| status.state.clone());
+        Self { name: status.name, account: status.account, matches: false, condition: status.state, reason }
+    }
 }
 
 impl Explanation {
@@ -130,10 +139,19 @@ pub(super) async fn explain(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
     }
     // With many endpoints and filters this takes a while, which the deliveries of this thread would wait for.
-    let explained = tokio::task::spawn_blocking(move || backend.explain(&asked)).await;
+    let asks = Arc::clone(&backend);
+    let explained = tokio::task::spawn_blocking(move || asks.explain(&asked)).await;
     let broke = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the event could not be explained");
     let mut explanation =
         explained.map_err(broke)?.map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))?;
+    let explained = |status: &EndpointStatus| {
+        let same = |one: &EndpointExplanation| one.name == status.name && one.account == status.account;
+        explanation.endpoints.iter().any(same)
+    };
+    let out = backend.status().await.endpoints.into_iter();
+    let out = out.filter(|status| matches!(&*status.state, "invalid" | "removed") && !explained(status));
+    let out: Vec<_> = out.map(EndpointExplanation::without_a_file).collect();
+    explanation.endpoints.extend(out);
     explanation.endpoints.retain(|endpoint| caller.sees(endpoint.account.as_deref()));
     explanation.deliveries = explanation.endpoints.iter().filter(|endpoint| endpoint.matches).count();
     Ok(Json(explanation))

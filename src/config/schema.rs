@@ -228,7 +228,7 @@ const ENDPOINTS: &str = r#"
 The endpoint is named after its file: lower-case letters, digits, dots, hyphens and underscores, at most 63, the
 first a letter or a digit. Files that do not end in `.toml`, hidden files and what editors leave behind are ignored.
 Beside these keys a file has exactly one table named after a sink, `[http]` for example, that the sink's plugin reads
-and checks; secrets may stand anywhere in it.
+and checks; it says which of them may be secrets.
 
 A **filter** is an expression of the [Common Expression Language](https://cel.dev) over `event`, `product`, `account`
 (null where an event has none) and `data`:

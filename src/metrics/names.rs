@@ -44,6 +44,8 @@ families! {
     CONFIG_LAST_RELOAD_SUCCESSFUL Gauge "postrider_config_last_reload_successful" "Whether the last reload had no rejected file.";
     CONFIG_RELOADS Counter "postrider_config_reloads_total" "Reloads, by result.";
     DEAD_LETTERS Gauge "postrider_dead_letters" "Dead letters that are kept.";
+    DEAD_LETTERS_FORGOTTEN Counter "postrider_dead_letters_forgotten_total" "Dead letters that were let go: past their time, or the oldest of too much.";
+    DEDUP_FORGOTTEN Counter "postrider_dedup_forgotten_total" "Ids of events that were forgotten within their window, as there were more than dedup_max.";
     DELIVERIES_CREATED Counter "postrider_deliveries_created_total" "Deliveries that accepted events made.";
     DELIVERIES_FINISHED Counter "postrider_deliveries_finished_total" "Deliveries that ended, by result.";
     DELIVERIES_PENDING Gauge "postrider_deliveries_pending" "Deliveries that wait: ready, or parked until their retry.";

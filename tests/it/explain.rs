@@ -32,6 +32,7 @@ async fn explain_names_the_condition_that_decided_and_agrees_with_what_is_delive
         .endpoint("h-paused", |e| {
             e.url(&url).key("state = \"paused\"\nfilter = 'data.status == \"failed\"'");
         })
+        .file("i-invalid", "x = [")
         .start()
         .await;
     let event = json!({
@@ -60,6 +61,7 @@ async fn explain_names_the_condition_that_decided_and_agrees_with_what_is_delive
             ("f-filter", "filter"),
             ("g-failed", "filter_failed"),
             ("h-paused", "match"),
+            ("i-invalid", "invalid"),
         ]
     );
     assert_eq!(explained["deliveries"], 2);
