@@ -4,7 +4,7 @@
 
 use super::check::{self, Attribute, shown, step, suggest};
 use super::depth::{Depth, depth};
-use super::members::Pick;
+use super::members::{Others, Pick};
 use super::reader::{Checked, Reader};
 use super::{MAX_DEPTH, MAX_ID, compose};
 use crate::ingress::hygiene;
@@ -64,9 +64,12 @@ struct Said<'a> {
 impl Reader<'_> {
     /// One CloudEvent in JSON; none: it has errors. Err: it is not JSON.
     pub(super) fn cloud(&mut self, json: &str) -> Result<Option<NewEvent>, serde_json::Error> {
-        let members = Pick { names: NAMES, closed: false }.read(json)?;
+        let members = Pick { names: NAMES, others: Others::Once }.read(json)?;
         let before = self.wrongs();
         for name in members.repeated {
+            self.wrong(step(name), "appears twice: keep one.");
+        }
+        for name in &members.unknown {
             self.wrong(step(name), "appears twice: keep one.");
         }
         // An attribute that is null is one that is not there (JSON event format, section 2.2).

@@ -1,13 +1,26 @@
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 use std::fmt;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Reads an object for some members, each as the bytes it is written with, and notices members that come twice.
 pub(super) struct Pick<const N: usize> {
     /// The members.
     pub(super) names: [&'static str; N],
-    /// Whether other members are an error; else they are passed over.
-    pub(super) closed: bool,
+    /// What becomes of other members.
+    pub(super) others: Others,
+}
+
+/// Members that nobody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// None may be there.
+    Refused,
+    /// Each may be there once.
+    Once,
+    /// They are passed over.
+    Any,
 }
 
 /// What [`Pick`] found.
@@ -16,7 +29,7 @@ pub(super) struct Members<'de, const N: usize> {
     pub(super) values: [Option<&'de RawValue>; N],
     /// The names that come twice.
     pub(super) repeated: Vec<&'static str>,
-    /// The members that should not be there; at most [`MAX_UNKNOWN`].
+    /// The other members that should not be there, or not again; at most [`MAX_UNKNOWN`].
     pub(super) unknown: Vec<String>,
 }
 
@@ -50,6 +63,7 @@ impl<'de, const N: usize> Visitor<'de> for Pick<N> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Members { values: [None; N], repeated: Vec::new(), unknown: Vec::new() };
+        let mut seen = HashSet::new();
         while let Some(key) = map.next_key_seed(Key(&self.names))? {
             match key {
                 Name::Known(position) => {
@@ -60,8 +74,13 @@ impl<'de, const N: usize> Visitor<'de> for Pick<N> {
                         members.repeated.extend(self.names.get(position));
                     }
                 }
-                Name::Other(name) => {
-                    if self.closed && members.unknown.len() < MAX_UNKNOWN {
+                Name::Other(name, whole) => {
+                    let wrong = match self.others {
+                        Others::Refused => true,
+                        Others::Once => !seen.insert(whole),
+                        Others::Any => false,
+                    };
+                    if wrong && members.unknown.len() < MAX_UNKNOWN {
                         members.unknown.push(name);
                     }
                     map.next_value::<IgnoredAny>()?;
@@ -79,7 +98,8 @@ struct Key<'n>(&'n [&'static str]);
 
 enum Name {
     Known(usize),
-    Other(String),
+    /// Its beginning, and a hash of all of it.
+    Other(String, u64),
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
@@ -100,6 +120,7 @@ impl Visitor<'_> for Key<'_> {
     fn visit_str<E>(self, name: &str) -> Result<Name, E> {
         let known = self.0.iter().position(|known| *known == name);
         // Of a name that is too long only the beginning is ever shown.
-        Ok(known.map_or_else(|| Name::Other(name.chars().take(80).collect()), Name::Known))
+        let other = || Name::Other(name.chars().take(80).collect(), xxh3_64(name.as_bytes()));
+        Ok(known.map_or_else(other, Name::Known))
     }
 }

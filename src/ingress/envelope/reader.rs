@@ -1,5 +1,5 @@
 use super::check::{self, Attribute, kind, shown, step, suggest};
-use super::members::Pick;
+use super::members::{Others, Pick};
 use super::{MAX_ID, Rules, compose};
 use crate::ids::{EVERY_ACCOUNT, Generation, is_name};
 use crate::ingress::problem::ItemError;
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
     /// One event; none: it has errors. Err: it is not JSON.
     pub(super) fn object(&mut self, json: &str) -> Result<Option<NewEvent>, serde_json::Error> {
         const NAMES: [&str; 6] = ["id", "event", "product", "account", "timestamp", "data"];
-        let members = Pick { names: NAMES, closed: true }.read(json)?;
+        let members = Pick { names: NAMES, others: Others::Refused }.read(json)?;
         let before = self.wrongs();
         for name in members.repeated {
             self.wrong(step(name), "appears twice: keep one.");
@@ -249,13 +249,14 @@ impl<'a> Reader<'a> {
             self.wrong("/data", format!("must be an object, and is {}.", kind(raw)));
             return None;
         }
-        let members = match (Pick { names: ["message_id", "status", "details"], closed: false }).read(raw) {
-            Ok(members) => members,
-            Err(error) => {
-                self.wrong("/data", format!("cannot be read: {error}."));
-                return None;
-            }
-        };
+        let members =
+            match (Pick { names: ["message_id", "status", "details"], others: Others::Any }).read(raw) {
+                Ok(members) => members,
+                Err(error) => {
+                    self.wrong("/data", format!("cannot be read: {error}."));
+                    return None;
+                }
+            };
         for name in members.repeated {
             self.wrong(format!("/data/{name}"), "appears twice: keep one.");
         }

@@ -108,6 +108,7 @@ async fn every_error_of_a_cloud_event_is_told_at_its_attribute() {
         (cloud(&format!(r#"{data},"account":"""#)), "/account"),
         (cloud(&format!(r#"{data},"datacontenttype":"text/plain""#)), "/datacontenttype"),
         (cloud(&format!(r#"{data},"id":"twice""#)), "/id"),
+        (cloud(&format!(r#"{data},"region":"eu","zone":1,"region":"us""#)), "/region"),
         (cloud(""), "/data"),
         (cloud(r#","data":null"#), "/data"),
         (cloud(r#","data":"text""#), "/data"),
