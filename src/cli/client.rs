@@ -6,8 +6,14 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
+use postrider_sink_tls::{Roots, TlsSettings};
+use rustls_pki_types::ServerName;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use url::Url;
 
 /// The largest answer that is read: a status of 100,000 endpoints fits.
@@ -18,6 +24,13 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// The longest an answer may take: a test waits for an attempt's own deadline.
 const ANSWER_TIME: Duration = Duration::from_secs(120);
+
+/// A connection, with TLS or without.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+type Stream = Box<dyn Io>;
 
 /// Where a daemon listens, and who asks.
 #[derive(Debug, Clone)]
@@ -36,13 +49,13 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    /// For the listener at `base`, a URL that starts with `http://`. A user name and a password in it are shown with
+    /// For the listener at `base`, a URL that starts with `http://` or `https://`. A user name and a password in it are shown with
     /// every request.
     pub(super) fn new(base: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure::usage(format!("{base:?} is no address of a daemon: {why}"));
         let mut base = Url::parse(base).map_err(|error| wrong(&error.to_string()))?;
-        if base.scheme() != "http" {
-            return Err(wrong("it starts with http://"));
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(wrong("it starts with http:// or https://"));
         }
         let host = base.host_str().ok_or_else(|| wrong("it has no host"))?;
         let authority = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -138,19 +151,35 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> std::io::Result<TcpStream> {
+    async fn connect(&self) -> std::io::Result<Stream> {
         let port = self.base.port_or_known_default().unwrap_or(80);
-        match self.base.host() {
-            Some(url::Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
-            Some(url::Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
-            Some(url::Host::Domain(name)) => TcpStream::connect((name, port)).await,
-            None => Err(std::io::ErrorKind::InvalidInput.into()),
+        let (stream, name) = match self.base.host() {
+            Some(url::Host::Ipv4(address)) => {
+                (TcpStream::connect((address, port)).await?, ServerName::from(IpAddr::V4(address)))
+            }
+            Some(url::Host::Ipv6(address)) => {
+                (TcpStream::connect((address, port)).await?, ServerName::from(IpAddr::V6(address)))
+            }
+            Some(url::Host::Domain(name)) => {
+                let server = ServerName::try_from(name.to_owned()).map_err(std::io::Error::other)?;
+                (TcpStream::connect((name, port)).await?, server)
+            }
+            None => return Err(std::io::ErrorKind::InvalidInput.into()),
+        };
+        if self.base.scheme() != "https" {
+            return Ok(Box::new(stream));
         }
+        let config = Arc::new(Roots::system(&[b"http/1.1"])).config(&TlsSettings::default()).await;
+        let connector = TlsConnector::from(config.map_err(std::io::Error::other)?);
+        let host = self.base.host_str().unwrap_or_default();
+        let stream = connector.connect(name, stream).await;
+        let stream = stream.map_err(|error| std::io::Error::other(postrider_sink_tls::reason(host, &error)));
+        Ok(Box::new(stream?))
     }
 
     async fn exchange(
         &self,
-        stream: TcpStream,
+        stream: Stream,
         method: Method,
         path: &str,
         body: Bytes,

@@ -54,6 +54,37 @@ async fn an_event_posted_over_tls_arrives_and_one_posted_without_is_not_answered
 }
 
 #[tokio::test]
+async fn the_command_line_speaks_tls_with_a_daemon_whose_authority_it_is_told() {
+    let (folder, pair) = (TempDir::new().expect("a folder"), TlsPair::new());
+    write(&folder, &pair.cert, &pair.key);
+    let admin = table(&folder).replace("tls = { ", "").replace(", key", "\nkey").replace(" }", "");
+    let daemon = daemon()
+        .config(&format!("{}[admin.tls]\n{admin}", table(&folder)))
+        .endpoint("acme", |e| {
+            e.url("http://127.0.0.1:9999/");
+        })
+        .start()
+        .await;
+    let run = |trusted: Option<&str>, arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_postrider"));
+        command.args(arguments).env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+        command.envs(trusted.map(|file| ("SSL_CERT_FILE", folder.path().join(file))));
+        let output = command.output().expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let admin = format!("https://localhost:{}", daemon.admin_address().port());
+    let (code, said) = run(Some("chain.pem"), &["--admin", &admin, "status"]);
+    assert!(code == Some(0) && said.contains("acme"), "{code:?}: {said}");
+    let (code, said) = run(None, &["--admin", &admin, "status"]);
+    assert!(code == Some(4) && said.contains("certificate"), "{code:?}: {said}");
+    let ingress = format!("https://localhost:{}", daemon.ingress().port());
+    let event = ["--event", "sent", "--product", "crm"];
+    let (code, said) = run(Some("chain.pem"), &[&["send", "--ingress", &*ingress][..], &event].concat());
+    assert!(code == Some(0) && said.contains("1 delivery"), "{code:?}: {said}");
+}
+
+#[tokio::test]
 async fn the_admin_listener_speaks_tls_too() {
     let (folder, pair) = (TempDir::new().expect("a folder"), TlsPair::new());
     write(&folder, &pair.cert, &pair.key);
