@@ -84,8 +84,8 @@ pub(super) enum EndpointsCommand {
         /// Whose name, destination or note has this text
         #[arg(long)]
         search: Option<String>,
-        /// In this state: active, draft, paused, open, waiting, gone, blocked, invalid, removed, parked
-        #[arg(long)]
+        /// In this state
+        #[arg(long, value_parser = crate::metrics::names::ENDPOINT_STATES)]
         state: Option<String>,
     },
     /// One in full: its file without secrets, and how it is
@@ -187,8 +187,8 @@ pub(super) enum DeliveriesCommand {
     Tail {
         #[command(flatten)]
         filter: FilterArgs,
-        /// delivered or dead
-        #[arg(long)]
+        /// How they ended
+        #[arg(long, value_parser = ["delivered", "dead"])]
         state: Option<String>,
     },
 }
