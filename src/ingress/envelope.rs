@@ -170,10 +170,8 @@ pub(crate) fn test_data(data: &str) -> Result<String, String> {
         return Err(format!("{} {}", error.pointer, error.detail));
     }
     let has_details = checked.is_none_or(|(_, has_details)| has_details);
-    Ok(match data.strip_suffix('}') {
-        Some(open) if !has_details => format!("{open},\"details\":{{}}}}"),
-        _ => data.to_owned(),
-    })
+    let (data, details) = compose::with_details(data, has_details);
+    Ok([data, details].concat())
 }
 
 fn not_json(why: &str) -> Problem {

@@ -328,8 +328,12 @@ async fn a_name_leads_to_the_endpoint_that_its_file_is_for_now() {
 async fn a_test_with_data_of_ones_own_is_held_to_what_an_event_is() {
     let receiver = Receiver::start().await;
     receiver.want_credentials("/in", "acme");
-    let daemon = daemon().start().await;
+    let daemon = daemon().file("broken", "x = [").start().await;
     let mut anna = Person::new(&daemon, None);
+    let (status, _, told) = anna.post("/api/v1/endpoints/broken/test", &json!({})).await;
+    assert_eq!(status, 422, "it is listed, and has nothing to test: {told}");
+    assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("is rejected")), "{told}");
+    assert_eq!(anna.post("/api/v1/endpoints/nobody/test", &json!({})).await.0, 404);
     assert_eq!(anna.put("acme", &NEW, &settings(&receiver.url("/in"), "acme")).await.0, 201);
     let path = "/api/v1/endpoints/acme/test";
     let data = json!({ "message_id": "mine", "status": "x", "n": 1.0 });

@@ -13,15 +13,19 @@ pub(super) fn body(event: &str, timestamp: &str, data: &str, has_details: bool) 
     body.extend_from_slice(br#","timestamp":"#);
     body.extend_from_slice(timestamp.as_bytes());
     body.extend_from_slice(br#","data":"#);
-    match data.strip_suffix('}') {
-        Some(open) if !has_details => {
-            body.extend_from_slice(open.as_bytes());
-            body.extend_from_slice(br#","details":{}}"#);
-        }
-        _ => body.extend_from_slice(data.as_bytes()),
-    }
+    let (data, details) = with_details(data, has_details);
+    body.extend_from_slice(data.as_bytes());
+    body.extend_from_slice(details.as_bytes());
     body.push(b'}');
     body.into()
+}
+
+/// `data`, an object that has a member, in two parts: where it has no `details`, an empty one is in the second.
+pub(super) fn with_details(data: &str, has_details: bool) -> (&str, &'static str) {
+    match data.strip_suffix('}') {
+        Some(open) if !has_details => (open, r#","details":{}}"#),
+        _ => (data, ""),
+    }
 }
 
 /// What makes a repeat recognisable: the publisher with its own id, and everything it said, as it wrote it.
