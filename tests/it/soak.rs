@@ -109,13 +109,13 @@ async fn half_load_with_reloads_failures_and_restarts_leaves_nothing_behind() {
         daemon.files.write(Way::Rename, "reloaded", &file(&load, "reloaded", reloads));
         load.receiver.set_status("down", if step / 4 % 3 == 1 { 503 } else { 200 });
         match step {
-            // The last two fifths are one life, long enough to tell whether it grows.
-            15 | 45 => {
+            // The last four fifths are one life, long enough to tell whether it grows.
+            5 | 15 => {
                 daemon.term(Duration::from_secs(60)).await;
                 daemon.start().await;
                 (since, samples) = (Instant::now(), Vec::new());
             }
-            30 | 60 => {
+            10 | 20 => {
                 daemon.restart().await;
                 (since, samples, kills) = (Instant::now(), Vec::new(), kills + 1);
             }
