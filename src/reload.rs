@@ -7,6 +7,7 @@
 //! removes nobody.
 
 mod actor;
+mod by_name;
 mod evaluate;
 mod fixed;
 mod handle;
@@ -23,6 +24,7 @@ mod tests;
 mod watcher;
 
 pub use actor::{ReloadActor, ReloadArgs, ReloadMessage, ReloadState, RoundFinished};
+pub use by_name::{ByName, Named};
 pub use evaluate::{Initial, Running, initial};
 pub use handle::ReloadHandle;
 pub use last_good::LastGood;

@@ -24,7 +24,6 @@ mod journal;
 mod meters;
 mod offline;
 pub(crate) mod past;
-mod rare;
 mod read;
 mod record;
 mod settled;

@@ -92,7 +92,7 @@ impl App {
         drop(router_slot.set(router.clone()));
         let publication = Publication {
             daemon: Arc::clone(&daemon),
-            endpoints: running.endpoints.values().cloned().collect(),
+            endpoints: running.endpoints.iter().cloned().collect(),
             invalid: running.invalid.clone(),
         };
         let published = router.publish(publication).await;

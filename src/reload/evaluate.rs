@@ -1,11 +1,12 @@
 //! Reads every file and decides what shall be in force. Blocking, and it changes nothing.
 
+use super::by_name::ByName;
 use super::fixed;
 use super::judge::{Judge, Looked};
 use super::last_good::{Good, LastGood};
 use crate::config::{ConfigError, DaemonConfig, DaemonFile, EndpointText, Loader};
 use crate::table::{EndpointSpec, Selection};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +16,18 @@ use std::time::Duration;
 pub struct Running {
     /// The daemon's part.
     pub daemon: Arc<DaemonConfig>,
-    /// Every endpoint that has a version to run, by name.
-    pub endpoints: BTreeMap<Arc<str>, Arc<EndpointSpec>>,
+    /// Every endpoint that has a version to run.
+    pub endpoints: ByName<Arc<EndpointSpec>>,
     /// Names whose file is rejected.
     pub invalid: Vec<Arc<str>>,
     /// Everything that is rejected, and what runs instead.
     pub errors: Vec<ConfigError>,
     /// The secret files in use.
     pub(super) secret_files: BTreeSet<PathBuf>,
-    /// Endpoint files found good that are not kept yet, in the order of their names.
-    pub(super) good: Vec<Good>,
+    /// Endpoint files found good that are not kept yet.
+    pub(super) good: ByName<Good>,
     /// How the files of endpoints looked that were found good.
-    pub(super) looks: HashMap<Arc<str>, Looked>,
+    pub(super) looks: ByName<Looked>,
 }
 
 /// What a daemon needs to start.
@@ -51,7 +52,7 @@ pub fn initial(loader: &Loader, now: Duration) -> Result<Initial, Vec<ConfigErro
     let Some(config) = file.valid() else {
         return Err(file.errors.into_iter().chain(files.err().map(|error| *error)).collect());
     };
-    let last_good = LastGood::open(&config.spool.path);
+    let mut last_good = LastGood::open(&config.spool.path);
     if let Err(error) = &files
         && last_good.names().next().is_none()
     {
@@ -60,6 +61,7 @@ pub fn initial(loader: &Loader, now: Duration) -> Result<Initial, Vec<ConfigErro
     let mut judge = Judge::new(loader, &last_good, None, config.clone(), &file, now);
     judge.endpoints(files, &BTreeSet::new());
     let running = judge.finish(Vec::new());
+    last_good.share_names(&running.endpoints);
     let mut warnings = Vec::new();
     if running.endpoints.is_empty() && running.errors.is_empty() {
         warnings.push("the endpoints' folder is empty: no event will be delivered".to_owned());
@@ -181,7 +183,8 @@ impl Running {
         if self.daemon != before.daemon {
             changes.push("the daemon's file applied".to_owned());
         }
-        for (name, spec) in &self.endpoints {
+        for spec in &self.endpoints {
+            let name = &spec.identity.name;
             match before.endpoints.get(name) {
                 None => changes.push(format!("{name} added")),
                 Some(old) if !Arc::ptr_eq(old, spec) && old != spec => {
@@ -190,8 +193,8 @@ impl Running {
                 Some(_) => {}
             }
         }
-        let gone = before.endpoints.keys().filter(|name| !self.endpoints.contains_key(*name));
-        changes.extend(gone.map(|name| format!("{name} removed")));
+        let names = before.endpoints.iter().map(|spec| &spec.identity.name);
+        changes.extend(names.filter(|name| !self.endpoints.has(name)).map(|name| format!("{name} removed")));
         changes
     }
 }

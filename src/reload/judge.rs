@@ -1,11 +1,12 @@
 //! Judges the endpoints' files one by one, and finds the version that runs instead of a bad one.
 
+use super::by_name::Named;
 use super::evaluate::Running;
-use super::last_good::{Good, LastGood};
+use super::last_good::{Good, LastGood, Texts};
 use super::snapshot::Look;
 use crate::config::{ConfigError, DaemonConfig, DaemonFile, Loader};
 use crate::table::EndpointSpec;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +17,13 @@ pub(super) struct Judge<'a> {
     last_good: &'a LastGood,
     before: Option<&'a Running>,
     daemon: DaemonConfig,
-    endpoints: BTreeMap<Arc<str>, Arc<EndpointSpec>>,
+    endpoints: Vec<Arc<EndpointSpec>>,
     invalid: Vec<Arc<str>>,
     errors: Vec<ConfigError>,
     secret_files: BTreeSet<PathBuf>,
     good: Vec<Good>,
-    looks: HashMap<Arc<str>, Looked>,
+    texts: Texts,
+    looks: Vec<Looked>,
     now: Duration,
     /// Whether endpoints are judged by the configuration that is in force.
     same_daemon: bool,
@@ -30,6 +32,7 @@ pub(super) struct Judge<'a> {
 /// How the files of an endpoint looked that was found good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Looked {
+    name: Arc<str>,
     look: Look,
     /// Those beside its own: secrets, and what its sink read.
     others: Box<[PathBuf]>,
@@ -50,12 +53,13 @@ impl<'a> Judge<'a> {
             loader,
             last_good,
             before,
-            endpoints: BTreeMap::new(),
+            endpoints: Vec::new(),
             invalid: Vec::new(),
             errors: Vec::new(),
             secret_files: file.secret_files.iter().cloned().collect(),
             good: Vec::new(),
-            looks: HashMap::new(),
+            texts: Texts::default(),
+            looks: Vec::new(),
             now,
             same_daemon: before.is_some_and(|before| *before.daemon == daemon),
             daemon,
@@ -88,29 +92,27 @@ impl<'a> Judge<'a> {
     }
 
     /// What shall be in force, `errors` of the daemon's file before those of the endpoints'.
-    pub(super) fn finish(mut self, mut errors: Vec<ConfigError>) -> Running {
+    pub(super) fn finish(self, mut errors: Vec<ConfigError>) -> Running {
         errors.extend(self.errors);
-        // The order of the files' names is another one: `a-b.toml` comes before `a.toml`.
-        self.good.sort_by(|a, b| a.name.cmp(&b.name));
         let daemon = match self.before {
             Some(before) if *before.daemon == self.daemon => before.daemon.clone(),
             _ => Arc::new(self.daemon),
         };
         Running {
             daemon,
-            endpoints: self.endpoints,
+            endpoints: self.endpoints.into_iter().collect(),
             invalid: self.invalid,
             errors,
             secret_files: self.secret_files,
-            good: self.good,
-            looks: self.looks,
+            good: self.good.into_iter().collect(),
+            looks: self.looks.into_iter().collect(),
         }
     }
 
     /// Who runs now; at a start, who ran when the daemon stopped.
     fn names_before(&self) -> Vec<Arc<str>> {
         match self.before {
-            Some(running) => running.endpoints.keys().cloned().collect(),
+            Some(running) => running.endpoints.iter().map(Named::name).cloned().collect(),
             None => self.last_good.names().cloned().collect(),
         }
     }
@@ -121,7 +123,7 @@ impl<'a> Judge<'a> {
         self.errors.push(error.note(format!("{} endpoint(s) keep running; none is removed", names.len())));
         for name in names {
             if let Some(spec) = self.fall_back(&name) {
-                self.endpoints.insert(name, spec);
+                self.endpoints.push(spec);
             }
         }
     }
@@ -129,7 +131,7 @@ impl<'a> Judge<'a> {
     fn endpoint(&mut self, file: &str) {
         let path = self.loader.endpoints_folder().join(file);
         if let Some(spec) = self.looks_the_same(file, &path) {
-            self.endpoints.insert(spec.identity.name.clone(), spec);
+            self.endpoints.push(spec);
             return;
         }
         let file = self.loader.read_endpoint(file);
@@ -141,14 +143,14 @@ impl<'a> Judge<'a> {
             Ok(spec) => {
                 let spec = self.same_as_before(&name, spec);
                 let name = spec.identity.name.clone();
-                let files = spec.sink.iter().flat_map(|sink| sink.files()).cloned().collect();
-                self.endpoints.insert(name.clone(), spec);
-                let Ok(text) = file.text else { return };
-                let good = Good { name, text, files };
+                let files: Box<[_]> = spec.sink.iter().flat_map(|sink| sink.files()).cloned().collect();
+                self.endpoints.push(spec);
                 let look = Look::at(paths(&path, &others), self.now);
-                self.looks.extend(look.map(|look| (good.name.clone(), Looked { look, others })));
-                if !self.last_good.has(&good) {
-                    self.good.push(good);
+                self.looks.extend(look.map(|look| Looked { name: name.clone(), look, others }));
+                let Ok(text) = file.text else { return };
+                // Whether other files of a sink are kept is not looked at.
+                if !files.is_empty() || !self.last_good.has(&name, text.as_bytes()) {
+                    self.good.push(Good { name, text: self.texts.keep(&text), files });
                 }
                 return;
             }
@@ -161,7 +163,7 @@ impl<'a> Judge<'a> {
         };
         self.errors.extend(errors.into_iter().map(|error| error.note(note.clone())));
         if let Some(spec) = spec {
-            self.endpoints.insert(name.clone(), spec);
+            self.endpoints.push(spec);
         }
         self.invalid.push(name);
     }
@@ -170,16 +172,15 @@ impl<'a> Judge<'a> {
     fn looks_the_same(&mut self, file: &str, path: &Path) -> Option<Arc<EndpointSpec>> {
         let before = self.before.filter(|_| self.same_daemon)?;
         let name = file.strip_suffix(".toml")?;
-        let (name, looked) = before.looks.get_key_value(name)?;
+        let looked = before.looks.get(name)?;
         let spec = before.endpoints.get(name)?;
         if Look::at(paths(path, &looked.others), self.now) != Some(looked.look) {
             return None;
         }
         self.secret_files.extend(looked.others.iter().cloned());
-        self.looks.insert(name.clone(), looked.clone());
+        self.looks.push(looked.clone());
         // What a start found good is kept by the round after it.
-        let unkept = before.good.binary_search_by(|good| good.name.cmp(name)).ok();
-        self.good.extend(unkept.and_then(|place| before.good.get(place)).cloned());
+        self.good.extend(before.good.get(name).cloned());
         Some(Arc::clone(spec))
     }
 
@@ -202,6 +203,12 @@ impl<'a> Judge<'a> {
     fn same_as_before(&self, name: &str, spec: EndpointSpec) -> Arc<EndpointSpec> {
         let before = self.before.and_then(|running| running.endpoints.get(name));
         before.filter(|before| ***before == spec).cloned().unwrap_or_else(|| Arc::new(spec))
+    }
+}
+
+impl Named for Looked {
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 }
 

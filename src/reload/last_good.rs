@@ -1,11 +1,14 @@
 //! The last text of every endpoint file that was found good, kept under the spool's folder: what a bad file falls
 //! back to, across restarts too. A text may hold a secret that was written out, so only the owner may read it.
 
+use super::by_name::{ByName, Named};
 use super::kept_files::KeptFiles;
 use crate::config::{SecretSource, is_endpoint_name, list_toml};
+use crate::table::EndpointSpec;
+use bytes::{Bytes, BytesMut};
 use postrider_sink::SettingsFile;
 use rustix::fs::{Mode, OFlags};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,18 +22,46 @@ const MANY: usize = 32;
 #[derive(Debug)]
 pub struct LastGood {
     folder: PathBuf,
-    /// Digests of what is stored, by name.
-    stored: HashMap<Arc<str>, u64>,
+    stored: ByName<Stored>,
     files: KeptFiles,
+}
+
+/// A text that is there.
+#[derive(Debug, Clone)]
+struct Stored {
+    name: Arc<str>,
+    /// Of the text.
+    digest: u64,
 }
 
 /// An endpoint whose file was found good.
 #[derive(Debug, Clone)]
 pub(super) struct Good {
     pub(super) name: Arc<str>,
-    pub(super) text: Arc<str>,
+    /// What is in it.
+    pub(super) text: Bytes,
     /// What its sink read besides.
-    pub(super) files: Vec<SettingsFile>,
+    pub(super) files: Box<[SettingsFile]>,
+}
+
+/// Room for texts that are kept for a while, very many of them at a start. Each for itself would lie among what stays,
+/// and leave a hole there.
+#[derive(Default)]
+pub(super) struct Texts(BytesMut);
+
+impl Texts {
+    /// Bytes of a piece of it.
+    const PIECE: usize = 256 * 1024;
+
+    /// A copy of a text.
+    pub(super) fn keep(&mut self, text: &str) -> Bytes {
+        let Self(room) = self;
+        if room.capacity() - room.len() < text.len() {
+            *room = BytesMut::with_capacity(text.len().max(Self::PIECE));
+        }
+        room.extend_from_slice(text.as_bytes());
+        room.split().freeze()
+    }
 }
 
 impl LastGood {
@@ -38,24 +69,33 @@ impl LastGood {
     pub(super) fn open(spool: &Path) -> Self {
         let folder = spool.join("last-good");
         let files = KeptFiles::open(&folder.join("files"));
-        let mut last_good = Self { folder, stored: HashMap::new(), files };
-        for file in list_toml(&last_good.folder).unwrap_or_default() {
-            let Some(name) = file.strip_suffix(".toml") else { continue };
-            if let Some(text) = last_good.text(name) {
-                last_good.stored.insert(Arc::from(name), xxh3_64(text.as_bytes()));
+        let mut last_good = Self { folder, stored: ByName::default(), files };
+        let stored = |file: &String| {
+            let name = file.strip_suffix(".toml")?;
+            Some(Stored { name: Arc::from(name), digest: digest(last_good.text(name)?.as_bytes()) })
+        };
+        last_good.stored =
+            list_toml(&last_good.folder).unwrap_or_default().iter().filter_map(stored).collect();
+        last_good
+    }
+
+    /// Keeps the names of these endpoints in memory once, not twice.
+    pub(super) fn share_names(&mut self, endpoints: &ByName<Arc<EndpointSpec>>) {
+        for stored in self.stored.iter_mut() {
+            if let Some(spec) = endpoints.get(&stored.name) {
+                stored.name = Arc::clone(&spec.identity.name);
             }
         }
-        last_good
     }
 
     /// The names that have a text.
     pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.stored.keys()
+        self.stored.iter().map(Named::name)
     }
 
-    /// Whether this very text is kept. What a sink read besides is not looked at: then no.
-    pub(super) fn has(&self, good: &Good) -> bool {
-        good.files.is_empty() && self.stored.get(&good.name) == Some(&xxh3_64(good.text.as_bytes()))
+    /// Whether this very text is kept.
+    pub(super) fn has(&self, name: &str, text: &[u8]) -> bool {
+        self.stored.get(name).is_some_and(|stored| stored.digest == digest(text))
     }
 
     /// The file of a name.
@@ -76,19 +116,17 @@ impl LastGood {
     /// Stores what is new, durably, and forgets the names that `keep` does not hold for. Paths of files start at `base`.
     pub(super) fn update(
         &mut self,
-        good: &[Good],
+        good: &ByName<Good>,
         base: &Path,
         keep: impl Fn(&str) -> bool,
     ) -> io::Result<()> {
         if good.iter().any(|good| !good.files.is_empty()) {
             create_folder(&self.folder.join("files"))?;
         }
-        let files: Vec<_> = good.iter().map(|good| (good.name.clone(), good.files.clone())).collect();
+        let files: Vec<_> = good.iter().map(|good| (good.name.clone(), good.files.to_vec())).collect();
         self.files.update(&files, base, &keep)?;
-        let digest = |text: &str| xxh3_64(text.as_bytes());
-        let new: Vec<_> =
-            good.iter().filter(|good| self.stored.get(&good.name) != Some(&digest(&good.text))).collect();
-        let gone: Vec<Arc<str>> = self.stored.keys().filter(|name| !keep(name)).cloned().collect();
+        let new: Vec<_> = good.iter().filter(|good| !self.has(&good.name, &good.text)).collect();
+        let gone: Vec<Arc<str>> = self.names().filter(|name| !keep(name)).cloned().collect();
         if new.is_empty() && gone.is_empty() {
             return Ok(());
         }
@@ -97,7 +135,7 @@ impl LastGood {
         let many = new.len() >= MANY;
         for Good { name, text, .. } in &new {
             let mut file = create_private(&self.temporary(name))?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(text)?;
             if !many {
                 file.sync_all()?;
             }
@@ -105,22 +143,54 @@ impl LastGood {
         if many {
             rustix::fs::syncfs(&folder)?;
         }
+        let (mut placed, mut removed) = (Vec::new(), HashSet::new());
+        let in_place = self.put_in_place(&new, gone, &mut placed, &mut removed);
+        let before = std::mem::take(&mut self.stored).into_iter();
+        self.stored = before.filter(|stored| !removed.contains(&stored.name)).chain(placed).collect();
+        in_place?;
+        folder.sync_all()
+    }
+
+    /// Gives the new texts their names and removes those that are gone, as far as that goes.
+    fn put_in_place(
+        &self,
+        new: &[&Good],
+        gone: Vec<Arc<str>>,
+        placed: &mut Vec<Stored>,
+        removed: &mut HashSet<Arc<str>>,
+    ) -> io::Result<()> {
         for Good { name, text, .. } in new {
             std::fs::rename(self.temporary(name), self.path(name))?;
-            self.stored.insert(name.clone(), digest(text));
+            placed.push(Stored { name: name.clone(), digest: digest(text) });
         }
         for name in gone {
             match std::fs::remove_file(self.path(&name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => self.stored.remove(&name),
+                _ => removed.insert(name),
             };
         }
-        folder.sync_all()
+        Ok(())
     }
 
     fn temporary(&self, name: &str) -> PathBuf {
         self.folder.join(format!(".{name}.new"))
     }
+}
+
+impl Named for Stored {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+}
+
+impl Named for Good {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+}
+
+fn digest(text: &[u8]) -> u64 {
+    xxh3_64(text)
 }
 
 fn create_folder(folder: &Path) -> io::Result<()> {

@@ -69,7 +69,7 @@ impl Bench {
             let news = !changes.is_empty() || running.invalid != before.invalid;
             let publication = news.then(|| Publication {
                 daemon: running.daemon.clone(),
-                endpoints: running.endpoints.values().cloned().collect(),
+                endpoints: running.endpoints.iter().cloned().collect(),
                 invalid: running.invalid.clone(),
             });
             (running, changes, publication)
@@ -84,7 +84,7 @@ impl Bench {
         let known = running.clone();
         let kept = beside(move || {
             let invalid: BTreeSet<&str> = known.invalid.iter().map(AsRef::as_ref).collect();
-            let keep = |name: &str| known.endpoints.contains_key(name) || invalid.contains(name);
+            let keep = |name: &str| known.endpoints.has(name) || invalid.contains(name);
             let kept = self.last_good().update(&good, self.loader.base(), keep);
             kept.inspect_err(
                 |error| tracing::warn!(%error, "cannot keep the last good versions of endpoint files"),

@@ -4,7 +4,7 @@ use super::folder::{Folder, OpenError};
 use super::meters::Meters;
 use super::offline;
 use super::read::{self, Found};
-use super::shared::{Seen, Shared, View};
+use super::shared::{Seen, Shared};
 use super::store::{Base, Store, Ways};
 use super::writer::{Amended, Amendment, Command, Parts, Writer};
 use super::{
@@ -18,6 +18,7 @@ use crate::ids::{EndpointUid, Identity, Seq};
 use crate::metrics::Metrics;
 use crossbeam_channel::Sender;
 use futures_util::future::BoxFuture;
+use rustc_hash::FxHashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct DedupLimits {
 
 /// Reads at once; each holds a thread that may block.
 const READERS: usize = 4;
+/// Endpoints that are registered with one command.
+const NAMES_AT_ONCE: usize = 4096;
 /// Kept back on the disk, so that settlements can be written when it is full. fjall's smallest journal.
 const RESERVE: u64 = 64 * 1024 * 1024;
 
@@ -165,22 +168,23 @@ impl EmbeddedSpool {
     /// Every endpoint the spool has ever known, and who it is.
     #[must_use]
     pub fn known(&self) -> Vec<(EndpointUid, Option<Identity>)> {
-        let endpoints = self.shared.endpoints();
-        endpoints.iter().map(|(uid, view)| (*uid, view.identity.clone())).collect()
+        let mut known: FxHashMap<EndpointUid, Option<Identity>> = FxHashMap::default();
+        known.extend(self.shared.all_seen(|_| true).into_iter().map(|(uid, _)| (uid, None)));
+        known.extend(self.shared.names().iter().map(|(uid, identity)| (*uid, Some(identity.clone()))));
+        known.into_iter().collect()
     }
 
     /// The endpoints that something waits for. Counts are published with their rows, before anybody is answered.
     #[must_use]
     pub fn awaited(&self) -> Vec<EndpointUid> {
-        let endpoints = self.shared.endpoints();
-        let waits = |view: &View| view.seen.counts.ready + view.seen.counts.parked > 0;
-        endpoints.iter().filter(|(_, view)| waits(view)).map(|(uid, _)| *uid).collect()
+        let waiting = self.shared.all_seen(|seen| seen.counts.ready + seen.counts.parked > 0);
+        waiting.into_iter().map(|(uid, _)| uid).collect()
     }
 
     /// Who an endpoint is.
     #[must_use]
     pub fn identity(&self, uid: EndpointUid) -> Option<Identity> {
-        self.shared.endpoints().get(&uid).and_then(|view| view.identity.clone())
+        self.shared.names().get(&uid).cloned()
     }
 
     fn tell(&self, command: Command) {
@@ -205,13 +209,13 @@ impl EmbeddedSpool {
     fn on_reader<T: Send + 'static>(
         &self,
         lease: &Lease,
-        read: impl FnOnce(&Store, &View) -> Result<T, SpoolError> + Send + 'static,
+        read: impl FnOnce(&Store, &Seen) -> Result<T, SpoolError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, SpoolError>> {
         let shared = Arc::clone(&self.shared);
         let (uid, epoch) = (lease.endpoint, lease.epoch);
         self.look(move |store| {
-            let view = shared.endpoints().get(&uid).cloned().unwrap_or_default();
-            if view.seen.epoch == epoch { read(store, &view) } else { Err(SpoolError::Fenced) }
+            let seen = shared.seen(uid);
+            if seen.epoch == epoch { read(store, &seen) } else { Err(SpoolError::Fenced) }
         })
     }
 
@@ -258,14 +262,14 @@ impl EmbeddedSpool {
         found
     }
 
-    fn backlog_of(&self, uid: EndpointUid, view: &View) -> Backlog {
-        let counts = view.seen.counts;
+    fn backlog_of(&self, uid: EndpointUid, seen: &Seen, identity: Option<Identity>) -> Backlog {
+        let counts = seen.counts;
         let waits = counts.ready + counts.parked > 0;
         let store = if waits { self.shared.store() } else { None };
         let nameless = || Identity { name: Arc::from(format!("endpoint {}", uid.0)), account: None };
         Backlog {
             uid,
-            identity: view.identity.clone().unwrap_or_else(nameless),
+            identity: identity.unwrap_or_else(nameless),
             ready: counts.ready,
             parked: counts.parked,
             dead: counts.dead,
@@ -394,8 +398,8 @@ impl Spool for EmbeddedSpool {
         limit: ReadLimit,
     ) -> BoxFuture<'static, Result<Vec<Pending>, SpoolError>> {
         let (commands, uid) = (self.commands.clone(), lease.endpoint);
-        self.on_reader(lease, move |store, view| {
-            let from = after.map_or(0, |seq| seq.0.saturating_add(1)).max(view.seen.counts.low);
+        self.on_reader(lease, move |store, seen| {
+            let from = after.map_or(0, |seq| seq.0.saturating_add(1)).max(seen.counts.low);
             let found = read::pending(store, uid, Seq(from), limit)?;
             Ok(Self::report(&commands, uid, found))
         })
@@ -431,15 +435,12 @@ impl Spool for EmbeddedSpool {
     }
 
     fn endpoint_state(&self, endpoint: EndpointUid) -> EndpointState {
-        self.shared.endpoints().get(&endpoint).map(|view| view.seen.state).unwrap_or_default()
+        self.shared.seen(endpoint).state
     }
 
     fn put_endpoint_state(&self, endpoint: EndpointUid, state: EndpointState) {
         // Whoever says it reads it back at once; the writer will publish the same.
-        let mut views = self.shared.endpoints();
-        let view = views.entry(endpoint).or_default();
-        view.seen.set(Seen { state, ..*view.seen });
-        drop(views);
+        self.shared.remember(endpoint, state);
         self.tell(Command::PutState { endpoint, state });
     }
 
@@ -447,26 +448,30 @@ impl Spool for EmbeddedSpool {
         &self,
         identities: Vec<Identity>,
     ) -> BoxFuture<'static, Result<Vec<EndpointUid>, SpoolError>> {
-        self.ask(|reply| Command::Register { identities, reply })
+        let part = |part: &[Identity]| {
+            let identities = part.to_vec();
+            self.ask(|reply| Command::Register { identities, reply })
+        };
+        let parts: Vec<_> = identities.chunks(NAMES_AT_ONCE).map(part).collect();
+        Box::pin(async move {
+            let mut numbers = Vec::with_capacity(identities.len());
+            for part in parts {
+                numbers.extend(part.await?);
+            }
+            Ok(numbers)
+        })
     }
 
     fn backlogs(&self) -> Vec<Backlog> {
-        let views: Vec<(EndpointUid, View)> = self
-            .shared
-            .endpoints()
-            .iter()
-            .filter(|(_, view)| {
-                let counts = view.seen.counts;
-                counts.ready + counts.parked + counts.dead > 0
-            })
-            .map(|(uid, view)| (*uid, view.clone()))
-            .collect();
-        views.iter().map(|(uid, view)| self.backlog_of(*uid, view)).collect()
+        let waiting = |seen: &Seen| seen.counts.ready + seen.counts.parked + seen.counts.dead > 0;
+        let seen = self.shared.all_seen(waiting);
+        seen.iter().map(|(uid, seen)| self.backlog_of(*uid, seen, self.identity(*uid))).collect()
     }
 
     fn backlog(&self, endpoint: EndpointUid) -> Option<Backlog> {
-        let view = self.shared.endpoints().get(&endpoint).cloned()?;
-        Some(self.backlog_of(endpoint, &view))
+        let (seen, identity) = (self.shared.seen(endpoint), self.identity(endpoint));
+        let known = identity.is_some() || seen != Seen::default();
+        known.then(|| self.backlog_of(endpoint, &seen, identity))
     }
 
     fn remove_endpoint(&self, endpoint: EndpointUid) {

@@ -1,21 +1,11 @@
 //! What the writer publishes after each commit, for everybody else to read.
 
 use super::EndpointState;
-use super::rare::{Blank, Rare};
 use super::record::Counts;
 use super::store::Store;
 use crate::ids::{EndpointUid, Identity};
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-
-/// What is known of one endpoint.
-#[derive(Debug, Clone, Default)]
-pub(super) struct View {
-    /// Its name and account, once registered.
-    pub(super) identity: Option<Identity>,
-    /// What it has to do, and remembers.
-    pub(super) seen: Rare<Seen>,
-}
+use rustc_hash::FxHashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What an endpoint has to do, and remembers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,18 +18,14 @@ pub(super) struct Seen {
     pub(super) counts: Counts,
 }
 
-impl Blank for Seen {
-    fn blank() -> &'static Self {
-        static BLANK: LazyLock<Seen> = LazyLock::new(Seen::default);
-        &BLANK
-    }
-}
-
-/// Between the writer and the readers. Nobody holds one of the locks while it does I/O.
+/// Between the writer and the readers. Nobody holds two of the locks, nor one of them while it does I/O.
 #[derive(Default)]
 pub(super) struct Shared {
     store: Mutex<Option<Arc<Store>>>,
-    endpoints: Mutex<HashMap<EndpointUid, View>>,
+    /// Every endpoint that was ever registered.
+    names: Mutex<FxHashMap<EndpointUid, Identity>>,
+    /// Those that have something to do or remember: of very many endpoints, few.
+    seen: Mutex<FxHashMap<EndpointUid, Seen>>,
     trouble: Mutex<Option<String>>,
 }
 
@@ -53,8 +39,37 @@ impl Shared {
         *lock(&self.store) = store;
     }
 
-    pub(super) fn endpoints(&self) -> MutexGuard<'_, HashMap<EndpointUid, View>> {
-        lock(&self.endpoints)
+    pub(super) fn names(&self) -> MutexGuard<'_, FxHashMap<EndpointUid, Identity>> {
+        lock(&self.names)
+    }
+
+    /// What an endpoint has to do, and remembers.
+    pub(super) fn seen(&self, uid: EndpointUid) -> Seen {
+        lock(&self.seen).get(&uid).copied().unwrap_or_default()
+    }
+
+    /// Of every endpoint for which `which` holds.
+    pub(super) fn all_seen(&self, which: impl Fn(&Seen) -> bool) -> Vec<(EndpointUid, Seen)> {
+        let seen = lock(&self.seen);
+        seen.iter().filter(|(_, seen)| which(seen)).map(|(uid, seen)| (*uid, *seen)).collect()
+    }
+
+    /// Changes what these are seen to have to do.
+    pub(super) fn see(&self, changed: impl IntoIterator<Item = (EndpointUid, Seen)>) {
+        let mut known = lock(&self.seen);
+        changed.into_iter().for_each(|(uid, seen)| keep(&mut known, uid, seen));
+    }
+
+    /// An endpoint remembers this from now on.
+    pub(super) fn remember(&self, uid: EndpointUid, state: EndpointState) {
+        let mut known = lock(&self.seen);
+        let seen = Seen { state, ..known.get(&uid).copied().unwrap_or_default() };
+        keep(&mut known, uid, seen);
+    }
+
+    /// All of them anew.
+    pub(super) fn see_all(&self, seen: FxHashMap<EndpointUid, Seen>) {
+        *lock(&self.seen) = seen;
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
@@ -63,6 +78,15 @@ impl Shared {
 
     pub(super) fn set_trouble(&self, trouble: Option<String>) {
         *lock(&self.trouble) = trouble;
+    }
+}
+
+/// What is as it is by default takes no room.
+fn keep(known: &mut FxHashMap<EndpointUid, Seen>, uid: EndpointUid, seen: Seen) {
+    if seen == Seen::default() {
+        known.remove(&uid);
+    } else {
+        known.insert(uid, seen);
     }
 }
 

@@ -241,6 +241,28 @@ impl Store {
         Ok(())
     }
 
+    /// Brings what lies in memory into the database beside the writer, if it is more than so many rows and nothing is
+    /// being brought there.
+    pub(super) fn fold(&self, rows: usize) -> fjall::Result<()> {
+        let due = {
+            let layers = lock(&self.shared.layers);
+            layers.frozen.is_none() && layers.active.len() > rows
+        };
+        if due { self.turn(&mut lock(&self.log), 0) } else { Ok(()) }
+    }
+
+    /// Rows that lie in memory, over the database.
+    #[cfg(test)]
+    pub(super) fn in_memory(&self) -> usize {
+        let layers = lock(&self.shared.layers);
+        layers.active.len() + layers.frozen.as_ref().map_or(0, |frozen| frozen.len())
+    }
+
+    /// The number of the next commit.
+    pub(super) fn commits(&self) -> u64 {
+        lock(&self.log).number()
+    }
+
     /// Everything written is on disk when this returns.
     pub(super) fn sync(&self) -> fjall::Result<()> {
         Ok(lock(&self.log).sync()?)

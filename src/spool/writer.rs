@@ -57,6 +57,9 @@ const COMMANDS: usize = 4096;
 /// Bytes of bodies of one commit.
 const COMMIT_BYTES: usize = 8 * 1024 * 1024;
 
+/// What a name counts for in a commit: more than it has, as it stays in memory for longer than a body.
+const NAME_BYTES: usize = 1024;
+
 /// Where an answer goes.
 type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
 
@@ -184,6 +187,8 @@ pub(super) struct Writer {
     retry_at: Instant,
     unsynced_since: Option<Instant>,
     housekeeping_at: Instant,
+    /// How many commits there were when it was looked at last whether anything is written.
+    commits_seen: u64,
     /// Everything up to this delivery is to die, its endpoint being removed.
     removing: BTreeMap<EndpointUid, Seq>,
     /// Endpoints that have more waiting than `backlog`.
@@ -242,6 +247,7 @@ impl Writer {
             retry_at: now,
             unsynced_since: None,
             housekeeping_at: now,
+            commits_seen: 0,
             removing: BTreeMap::new(),
             overflowing: std::collections::BTreeSet::new(),
             untold: 0,
@@ -333,7 +339,10 @@ impl Writer {
                 self.housekeeping_at = self.clock.now();
             }
             Command::Close { reply } => self.closing = Some(reply),
-            Command::Register { identities, reply } => self.register(identities, reply),
+            Command::Register { identities, reply } => {
+                *bytes += identities.len() * NAME_BYTES;
+                self.register(identities, reply);
+            }
             Command::Acquire { endpoint, reply } => self.acquire(endpoint, reply),
             Command::Amend { amendment, reply } => self.amend(amendment, reply),
             #[cfg(test)]

@@ -1,8 +1,8 @@
 use super::{Catalogue, EndpointSpec, Lifecycle};
 use crate::ids::{EndpointUid, Generation};
 use rustc_hash::{FxBuildHasher, FxHashMap};
-use smallvec::SmallVec;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 
 /// Endpoints of one account that are asked one by one; of more there is an index.
@@ -24,8 +24,8 @@ pub struct Table {
     pub generation: Generation,
     /// The names that events may use.
     pub catalogue: Catalogue,
+    /// In the order of their names.
     entries: Vec<Entry>,
-    by_name: HashMap<Arc<str>, u32>,
     by_uid: FxHashMap<EndpointUid, u32>,
     /// Those for events of every account.
     every: Pairs,
@@ -39,8 +39,13 @@ type Pairs = HashMap<Arc<str>, HashMap<Arc<str>, List>>;
 /// and products would be most of what a configured endpoint takes in memory.
 #[derive(Debug)]
 enum Owned {
+    One(u32),
     /// So few that each is asked.
-    Few(SmallVec<[u32; 4]>),
+    #[expect(
+        clippy::box_collection,
+        reason = "most accounts have one endpoint, and this is the room of each"
+    )]
+    Few(Box<Vec<u32>>),
     Many(Box<Pairs>),
 }
 
@@ -90,14 +95,14 @@ impl<'a> Candidates<'a> {
 impl Table {
     /// Builds the index.
     #[must_use]
-    pub fn new(generation: Generation, catalogue: Catalogue, entries: Vec<Entry>) -> Self {
-        let mut by_name = HashMap::with_capacity(entries.len());
+    pub fn new(generation: Generation, catalogue: Catalogue, mut entries: Vec<Entry>) -> Self {
+        entries.sort_by(|a, b| a.spec.identity.name.cmp(&b.spec.identity.name));
+        entries.shrink_to_fit();
         let mut by_uid = FxHashMap::with_capacity_and_hasher(entries.len(), FxBuildHasher);
         let mut every = pairs(&catalogue);
         let mut of_account: HashMap<Arc<str>, Owned> = HashMap::new();
         for (position, entry) in (0u32..).zip(&entries) {
             let spec = &entry.spec;
-            by_name.insert(spec.identity.name.clone(), position);
             by_uid.insert(entry.uid, position);
             if spec.lifecycle == Lifecycle::Draft {
                 continue;
@@ -106,11 +111,18 @@ impl Table {
                 add(&mut every, position, spec);
                 continue;
             };
-            let nobody = || Owned::Few(SmallVec::new());
-            match of_account.entry(account.clone()).or_insert_with(nobody) {
+            let owned = match of_account.entry(account.clone()) {
+                Place::Vacant(place) => {
+                    place.insert(Owned::One(position));
+                    continue;
+                }
+                Place::Occupied(place) => place.into_mut(),
+            };
+            match owned {
+                Owned::One(first) => *owned = Owned::Few(Box::new(vec![*first, position])),
                 Owned::Few(few) if few.len() < FEW => few.push(position),
                 Owned::Many(many) => add(many, position, spec),
-                owned @ Owned::Few(_) => {
+                Owned::Few(_) => {
                     let mut many = pairs(&catalogue);
                     for position in owned.few().iter().copied().chain([position]) {
                         if let Some(entry) = entries.get(position as usize) {
@@ -121,7 +133,7 @@ impl Table {
                 }
             }
         }
-        Self { generation, catalogue, entries, by_name, by_uid, every, of_account }
+        Self { generation, catalogue, entries, by_uid, every, of_account }
     }
 
     /// The endpoints that an event is for, filters aside. Paused ones are among them, drafts are not.
@@ -144,7 +156,7 @@ impl Table {
                 let own = of(many).unwrap_or(&NOBODY);
                 (&own.positions[..], None, own.filtered)
             }
-            Some(Owned::Few(few)) => (&few[..], Some((event, product)), false),
+            Some(owned) => (owned.few(), Some((event, product)), false),
         };
         let mut found = Candidates { entries: &self.entries, every: &every.positions, own, asked, filtered };
         found.filtered |=
@@ -161,7 +173,8 @@ impl Table {
     /// The endpoint whose file has this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(*self.by_name.get(name)? as usize)
+        let place = self.entries.binary_search_by(|entry| (*entry.spec.identity.name).cmp(name));
+        self.entries.get(place.ok()?)
     }
 
     /// The endpoint that the spool calls so.
@@ -174,6 +187,7 @@ impl Table {
 impl Owned {
     fn few(&self) -> &[u32] {
         match self {
+            Self::One(position) => std::slice::from_ref(position),
             Self::Few(few) => few,
             Self::Many(_) => &[],
         }

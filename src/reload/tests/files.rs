@@ -42,7 +42,7 @@ async fn a_bad_file_keeps_its_last_good_version_across_a_restart() {
         .expect("a bad endpoint does not stop a start")
         .running;
     assert_eq!(again.endpoints.len(), 2);
-    assert_eq!(again.endpoints["a"].events, Selection::Some([Arc::from("sent")].into()));
+    assert_eq!(again.endpoints.get("a").expect("there").events, Selection::Some([Arc::from("sent")].into()));
     assert_eq!(&*again.invalid[0], "a");
 }
 
@@ -241,7 +241,7 @@ async fn a_file_of_a_sink_is_reloaded_and_a_bad_one_keeps_the_last_good_across_a
     let again = initial(&loader(&bench.folder), Duration::ZERO)
         .expect("a bad endpoint does not stop a start")
         .running;
-    assert_eq!((again.endpoints["a"].clone(), &*again.invalid[0]), (two, "a"));
+    assert_eq!((again.endpoints.get("a").expect("there").clone(), &*again.invalid[0]), (two, "a"));
     let kept = || fs::read_dir(bench.folder.path().join("data/last-good/files")).unwrap().count();
     assert_eq!(kept(), 1, "of what was good last, and not of what was good before");
     fs::write(bench.folder.path().join("endpoints/a.toml"), GOOD).unwrap();

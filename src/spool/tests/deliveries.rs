@@ -164,6 +164,30 @@ async fn an_endpoint_has_one_number_for_ever_and_remembers_its_state() {
 }
 
 #[tokio::test]
+async fn very_many_endpoints_are_numbered_in_parts_and_keep_their_numbers() {
+    let names = || (0..10_000).map(|number| identity(&format!("endpoint-{number}"))).collect::<Vec<_>>();
+    let rig = Rig::new();
+    let first = rig.spool.register(names()).await.unwrap();
+    assert_eq!(first.iter().collect::<std::collections::HashSet<_>>().len(), 10_000);
+    assert_eq!(rig.spool.identity(first[9_999]), Some(identity("endpoint-9999")));
+    let rig = rig.killed();
+    assert_eq!(rig.spool.register(names()).await.unwrap(), first);
+    let more = rig.spool.register(vec![identity("one-more")]).await.unwrap();
+    assert!(!first.contains(&more[0]));
+    assert_eq!(rig.spool.known().len(), 10_001);
+}
+
+#[tokio::test]
+async fn what_waits_while_nobody_writes_lies_in_the_database_and_not_in_memory() {
+    let rig = Rig::new();
+    rig.append((0..100).map(|n| event(&format!("m{n}"), &[A])).collect()).await;
+    rig.until("its rows are in the database", |rig| rig.spool.store().unwrap().in_memory() == 0).await;
+    for rig in [rig.killed(), rig] {
+        assert_eq!(rig.all_of(A).await.len(), 100);
+    }
+}
+
+#[tokio::test]
 async fn a_removed_endpoint_leaves_dead_letters_but_not_what_came_later() {
     let rig = Rig::new();
     rig.append((0..2500).map(|n| event(&format!("m{n}"), &[A])).collect()).await;

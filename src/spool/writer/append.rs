@@ -196,8 +196,8 @@ impl Writer {
             }
             let uid = EndpointUid(self.totals.next_uid);
             self.totals.next_uid += 1;
-            self.touch(uid).identity = Some(identity.clone());
-            self.write_endpoint(uid);
+            self.shared.names().insert(uid, identity.clone());
+            self.write_endpoint(uid, EndpointState::default());
             self.identities.insert(identity, uid);
             self.cycle.durable = true;
             numbers.push(uid);
@@ -207,24 +207,19 @@ impl Writer {
 
     /// The same name, in other memory.
     fn rename(&mut self, uid: EndpointUid, identity: Identity) {
-        if let Some(endpoint) = self.endpoints.get_mut(&uid) {
-            endpoint.identity = Some(identity.clone());
-        }
-        if let Some(view) = self.shared.endpoints().get_mut(&uid) {
-            view.identity = Some(identity.clone());
-        }
+        self.shared.names().insert(uid, identity.clone());
         self.identities.remove(&identity);
         self.identities.insert(identity, uid);
     }
 
     pub(super) fn put_state(&mut self, uid: EndpointUid, state: EndpointState) {
         self.touch(uid).state = state;
-        self.write_endpoint(uid);
+        self.write_endpoint(uid, state);
     }
 
-    fn write_endpoint(&mut self, uid: EndpointUid) {
-        let Some(endpoint) = self.endpoints.get(&uid) else { return };
-        let row = crate::spool::record::encode_endpoint(endpoint.identity.as_ref(), endpoint.state);
+    fn write_endpoint(&mut self, uid: EndpointUid, state: EndpointState) {
+        let identity = self.shared.names().get(&uid).cloned();
+        let row = crate::spool::record::encode_endpoint(identity.as_ref(), state);
         self.insert(|store| &store.endpoints, &crate::spool::record::endpoint_key(uid), row);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Answer, Cycle, Writer};
 use crate::ids::EndpointUid;
 use crate::spool::record::{Counts, endpoint_key};
-use crate::spool::shared::View;
+use crate::spool::shared::Seen;
 use crate::spool::{Committed, SpoolEvent, Wake};
 
 impl Writer {
@@ -101,7 +101,9 @@ impl Writer {
                 && endpoint.unwritten.as_ref().is_some_and(|unwritten| unwritten.written(written));
             let events = std::mem::take(&mut endpoint.fresh);
             if events.is_empty() && !heard {
-                endpoint.rest();
+                if endpoint.is_blank() {
+                    self.endpoints.remove(uid);
+                }
                 continue;
             }
             let after = endpoint.after.take();
@@ -151,25 +153,14 @@ impl Writer {
         if endpoints.is_empty() {
             return;
         }
-        let mut views = self.shared.endpoints();
-        for uid in endpoints {
-            let Some(endpoint) = self.endpoints.get(uid) else { continue };
-            let view = views.entry(*uid).or_default();
-            view.seen.set(endpoint.seen());
-            if view.identity.is_none() {
-                view.identity.clone_from(&endpoint.identity);
-            }
-        }
+        let seen = |uid: &EndpointUid| Some((*uid, self.endpoints.get(uid)?.seen()));
+        self.shared.see(endpoints.iter().filter_map(seen));
     }
 
     /// Shows everybody all numbers, and the store they come from.
     pub(super) fn publish_all(&self) {
-        let views = self.endpoints.iter().map(|(uid, endpoint)| {
-            let mut view = View { identity: endpoint.identity.clone(), ..View::default() };
-            view.seen.set(endpoint.seen());
-            (*uid, view)
-        });
-        *self.shared.endpoints() = views.collect();
+        let seen = self.endpoints.iter().map(|(uid, endpoint)| (*uid, endpoint.seen()));
+        self.shared.see_all(seen.filter(|(_, seen)| *seen != Seen::default()).collect());
         self.shared.set_store(self.store.clone());
     }
 

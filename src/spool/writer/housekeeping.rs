@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Rows looked at in one slice; keys, where a row has many.
 const SLICE: usize = 1000;
+/// Rows that may rest in memory. In tests a segment ends long before so many.
+const RESTING_ROWS: usize = if cfg!(test) { 64 } else { 4096 };
 
 impl Writer {
     /// One slice of everything. True: there is more to do.
@@ -21,6 +23,7 @@ impl Writer {
         more |= self.expire_dead();
         more |= self.expire_history();
         self.commit();
+        self.rest();
         self.look_at_disk();
         self.meters.pending_bytes.set(gauge(self.totals.pending));
         self.meters.dead_bytes.set(gauge(self.totals.dead_bytes));
@@ -30,6 +33,18 @@ impl Writer {
         }
         self.publish_trouble();
         more && self.failing.is_none()
+    }
+
+    /// While nobody writes, what many rows take in memory is given back: they go into the database.
+    fn rest(&mut self) {
+        let Some(store) = self.store.clone().filter(|_| self.failing.is_none() && !self.disk_full) else {
+            return;
+        };
+        let commits = store.commits();
+        let quiet = std::mem::replace(&mut self.commits_seen, commits) == commits;
+        if quiet && let Err(error) = store.fold(RESTING_ROWS) {
+            self.fail("commit", &error);
+        }
     }
 
     fn look_at_disk(&mut self) {

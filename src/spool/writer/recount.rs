@@ -53,7 +53,8 @@ impl Writer {
         self.totals.next_block = self.totals.next_block.max(after(&store.history)?);
         self.totals.next_dead = self.totals.next_dead.max(after(&store.dead_order)?);
         let uids: Vec<EndpointUid> = self.endpoints.keys().copied().collect();
-        let next_uid = uids.iter().map(|uid| uid.0.saturating_add(1)).max().unwrap_or_default();
+        let last = uids.iter().max().max(self.shared.names().keys().max()).copied();
+        let next_uid = last.map_or(0, |uid| uid.0.saturating_add(1));
         self.totals.next_uid = self.totals.next_uid.max(next_uid);
         for uid in uids {
             let counts = self.endpoints.get(&uid).map(|endpoint| endpoint.counts).unwrap_or_default();

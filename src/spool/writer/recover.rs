@@ -4,7 +4,7 @@
 //! After an I/O error nobody knows what is on disk; reading it anew is the way out. A refused event may still be found then (its commit reached the disk, the answer did not): it is
 //! delivered, and its dedup key is found with it, so that the publisher's repeat is recognised.
 
-use super::{Command, Cycle, RETRY, Writer};
+use super::{Command, Cycle, Endpoint, RETRY, Writer};
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{delivery_key, seq_key, split_delivery_key};
 use crate::spool::folder::says_full;
@@ -12,6 +12,7 @@ use crate::spool::index::Index;
 use crate::spool::record::{Counts, Totals, decode_endpoint, decode_event};
 use crate::spool::store::{Store, is_damage};
 use crate::spool::{Committed, EndpointState, Refusal, SpoolError, SpoolEvent, StoredEvent, Wake};
+use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -29,13 +30,12 @@ impl Writer {
         self.identities.clear();
         // What a failed commit removed is still there.
         self.floors = [0; 3];
-        for endpoint in self.endpoints.values_mut() {
-            let known = std::mem::take(endpoint);
-            if known.unwritten.is_some() || known.epoch > 0 {
-                endpoint.epoch = known.epoch;
-                endpoint.unwritten.clone_from(&known.unwritten);
-            }
-        }
+        self.endpoints.retain(|_, endpoint| {
+            let Endpoint { epoch, unwritten, .. } = std::mem::take(endpoint);
+            *endpoint = Endpoint { epoch, unwritten, ..Endpoint::default() };
+            endpoint.unwritten.is_some() || epoch > 0
+        });
+        let mut names = FxHashMap::default();
         self.totals = match store.get(&store.meta, b"totals")? {
             Some(row) => Totals::decode(&row).ok_or(fjall::Error::Unrecoverable)?,
             None => Totals::default(),
@@ -47,15 +47,15 @@ impl Writer {
                 tracing::error!("the spool has a damaged row of an endpoint");
                 continue;
             };
-            if let Some(identity) = &identity {
+            if let Some(identity) = identity {
                 self.identities.insert(identity.clone(), uid);
+                names.insert(uid, identity);
             }
-            let endpoint = self.endpoints.entry(uid).or_default();
-            endpoint.identity = identity;
             if state != EndpointState::default() {
-                endpoint.state = state;
+                self.endpoints.entry(uid).or_default().state = state;
             }
         }
+        *self.shared.names() = names;
         for row in store.all(&store.counters) {
             let (key, row) = row?;
             let (Some(uid), Some(counts)) = (number(&key), Counts::decode(&row)) else {

@@ -296,7 +296,7 @@ fn dedup(daemon: &DaemonConfig) -> DedupLimits {
 fn publication(running: Running) -> Publication {
     Publication {
         daemon: running.daemon,
-        endpoints: running.endpoints.into_values().collect(),
+        endpoints: running.endpoints.into_iter().collect(),
         invalid: running.invalid,
     }
 }
