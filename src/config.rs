@@ -53,8 +53,8 @@ pub use effective::{
 pub use endpoint_file::{CompiledEndpoint, Context, compile_endpoint};
 pub use error::{ConfigError, ConfigErrors};
 pub use form::{Form, account_of, keys_at};
-pub(crate) use load::list_toml;
 pub use load::{EndpointText, Files, Loaded, LoadedEndpoint, Loader, MAX_FILE, is_endpoint_name, load};
+pub(crate) use load::{each_toml, list_toml};
 pub(crate) use mask::is_secret_name;
 pub use schema::{FileKind, manual, schema};
 pub use secrets::{MAX_SECRET, SecretSource, SystemSecrets};

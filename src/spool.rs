@@ -22,6 +22,7 @@ mod holder;
 mod index;
 mod journal;
 mod meters;
+mod names;
 mod offline;
 pub(crate) mod past;
 mod read;

@@ -235,14 +235,20 @@ pub fn is_endpoint_name(name: &str) -> bool {
 /// The names of the endpoint files of a folder, sorted. What editors leave behind is not among them.
 pub(crate) fn list_toml(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
+    each_toml(folder, |name| names.push(name))?;
+    names.sort();
+    Ok(names)
+}
+
+/// The same in no order, one after another.
+pub(crate) fn each_toml(folder: &Path, mut each: impl FnMut(String)) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.ends_with(".toml") && !name.starts_with(['.', '#', '~']) {
-            names.push(name);
+            each(name);
         }
     }
-    names.sort();
-    Ok(names)
+    Ok(())
 }
 
 fn bad_name(path: &Path) -> Box<ConfigError> {

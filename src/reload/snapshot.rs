@@ -1,6 +1,6 @@
 //! What a look at the files shows without reading them: inode, size and times; and which folders to watch for them.
 
-use crate::config::list_toml;
+use crate::config::each_toml;
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -56,23 +56,25 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Looks at everything. `now` is the time since the Unix epoch.
     pub(super) fn take(paths: &WatchPaths, now: Duration) -> Self {
-        let (mut digest, mut fresh) = (Xxh3::new(), false);
+        let (mut sum, mut fresh) = (0_u64, false);
+        // The sum of what each looks like: the files of a folder come in any order, and there may be very many.
         let mut look = |path: &Path| {
+            let mut digest = Xxh3::new();
             digest.update(path.as_os_str().as_bytes());
             digest.update(&[0]);
             if let Some(stamp) = Stamp::of(path) {
                 fresh |= stamp.is_fresh(now);
                 stamp.add_to(&mut digest);
             }
+            sum = sum.wrapping_add(digest.digest());
         };
         paths.files.iter().for_each(|path| look(path));
         for folder in &paths.folders {
             look(folder);
-            for name in list_toml(folder).unwrap_or_default() {
-                look(&folder.join(name));
-            }
+            // One that cannot be listed to its end looks like what was listed of it.
+            drop(each_toml(folder, |name| look(&folder.join(name))));
         }
-        Self { digest: digest.digest(), fresh }
+        Self { digest: sum, fresh }
     }
 
     /// Whether anything may have changed since `self`.
@@ -114,12 +116,13 @@ pub(super) fn watched_folders(paths: &WatchPaths) -> BTreeSet<PathBuf> {
     for folder in &paths.folders {
         let real = follow(folder, &mut folders);
         folders.extend(real);
-        for name in list_toml(folder).unwrap_or_default() {
+        let links = |name| {
             let path = folder.join(name);
             if path.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
                 follow(&path, &mut folders);
             }
-        }
+        };
+        drop(each_toml(folder, links));
     }
     folders
 }

@@ -170,7 +170,7 @@ impl EmbeddedSpool {
     pub fn known(&self) -> Vec<(EndpointUid, Option<Identity>)> {
         let mut known: FxHashMap<EndpointUid, Option<Identity>> = FxHashMap::default();
         known.extend(self.shared.all_seen(|_| true).into_iter().map(|(uid, _)| (uid, None)));
-        known.extend(self.shared.names().iter().map(|(uid, identity)| (*uid, Some(identity.clone()))));
+        known.extend(self.shared.names().iter().map(|(uid, identity)| (uid, Some(identity.clone()))));
         known.into_iter().collect()
     }
 
@@ -184,7 +184,7 @@ impl EmbeddedSpool {
     /// Who an endpoint is.
     #[must_use]
     pub fn identity(&self, uid: EndpointUid) -> Option<Identity> {
-        self.shared.names().get(&uid).cloned()
+        self.shared.names().identity(uid).cloned()
     }
 
     fn tell(&self, command: Command) {

@@ -1,9 +1,10 @@
 //! What the writer publishes after each commit, for everybody else to read.
 
 use super::EndpointState;
+use super::names::Names;
 use super::record::Counts;
 use super::store::Store;
-use crate::ids::{EndpointUid, Identity};
+use crate::ids::EndpointUid;
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,8 +23,7 @@ pub(super) struct Seen {
 #[derive(Default)]
 pub(super) struct Shared {
     store: Mutex<Option<Arc<Store>>>,
-    /// Every endpoint that was ever registered.
-    names: Mutex<FxHashMap<EndpointUid, Identity>>,
+    names: Mutex<Names>,
     /// Those that have something to do or remember: of very many endpoints, few.
     seen: Mutex<FxHashMap<EndpointUid, Seen>>,
     trouble: Mutex<Option<String>>,
@@ -39,7 +39,8 @@ impl Shared {
         *lock(&self.store) = store;
     }
 
-    pub(super) fn names(&self) -> MutexGuard<'_, FxHashMap<EndpointUid, Identity>> {
+    /// Every endpoint that was ever registered.
+    pub(super) fn names(&self) -> MutexGuard<'_, Names> {
         lock(&self.names)
     }
 

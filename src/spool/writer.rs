@@ -171,7 +171,6 @@ pub(super) struct Writer {
     commands: Receiver<Command>,
     totals: Totals,
     endpoints: FxHashMap<EndpointUid, Endpoint>,
-    identities: HashMap<Identity, EndpointUid>,
     cache: Cache,
     /// Where in history the latest blocks' rows are, not yet written.
     index: Index,
@@ -235,7 +234,6 @@ impl Writer {
             commands: parts.commands,
             totals: Totals::default(),
             endpoints: FxHashMap::default(),
-            identities: HashMap::new(),
             cache: Cache::default(),
             index: Index::default(),
             cycle: Cycle::default(),

@@ -185,31 +185,22 @@ impl Writer {
         }
         let mut numbers = Vec::with_capacity(identities.len());
         for identity in identities {
-            if let Some((known, uid)) = self.identities.get_key_value(&identity) {
-                let uid = *uid;
+            let mut names = self.shared.names();
+            if let Some(uid) = names.number(&identity) {
                 numbers.push(uid);
                 // What was read from the spool shares its text with what the configuration says.
-                if !Arc::ptr_eq(&known.name, &identity.name) {
-                    self.rename(uid, identity);
-                }
+                names.insert(uid, identity);
                 continue;
             }
+            drop(names);
             let uid = EndpointUid(self.totals.next_uid);
             self.totals.next_uid += 1;
-            self.shared.names().insert(uid, identity.clone());
+            self.shared.names().insert(uid, identity);
             self.write_endpoint(uid, EndpointState::default());
-            self.identities.insert(identity, uid);
             self.cycle.durable = true;
             numbers.push(uid);
         }
         self.cycle.numbers.push((reply, numbers));
-    }
-
-    /// The same name, in other memory.
-    fn rename(&mut self, uid: EndpointUid, identity: Identity) {
-        self.shared.names().insert(uid, identity.clone());
-        self.identities.remove(&identity);
-        self.identities.insert(identity, uid);
     }
 
     pub(super) fn put_state(&mut self, uid: EndpointUid, state: EndpointState) {
@@ -218,7 +209,7 @@ impl Writer {
     }
 
     fn write_endpoint(&mut self, uid: EndpointUid, state: EndpointState) {
-        let identity = self.shared.names().get(&uid).cloned();
+        let identity = self.shared.names().identity(uid).cloned();
         let row = crate::spool::record::encode_endpoint(identity.as_ref(), state);
         self.insert(|store| &store.endpoints, &crate::spool::record::endpoint_key(uid), row);
     }

@@ -53,7 +53,8 @@ impl Writer {
         self.totals.next_block = self.totals.next_block.max(after(&store.history)?);
         self.totals.next_dead = self.totals.next_dead.max(after(&store.dead_order)?);
         let uids: Vec<EndpointUid> = self.endpoints.keys().copied().collect();
-        let last = uids.iter().max().max(self.shared.names().keys().max()).copied();
+        let named = self.shared.names().iter().map(|(uid, _)| uid).max();
+        let last = uids.iter().copied().max().max(named);
         let next_uid = last.map_or(0, |uid| uid.0.saturating_add(1));
         self.totals.next_uid = self.totals.next_uid.max(next_uid);
         for uid in uids {

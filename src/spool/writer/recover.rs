@@ -9,10 +9,10 @@ use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{delivery_key, seq_key, split_delivery_key};
 use crate::spool::folder::says_full;
 use crate::spool::index::Index;
+use crate::spool::names::Names;
 use crate::spool::record::{Counts, Totals, decode_endpoint, decode_event};
 use crate::spool::store::{Store, is_damage};
 use crate::spool::{Committed, EndpointState, Refusal, SpoolError, SpoolEvent, StoredEvent, Wake};
-use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -27,7 +27,6 @@ impl Writer {
         let Some(store) = self.store.clone() else { return Err(fjall::Error::Poisoned) };
         let number = |key: &[u8]| key.try_into().ok().map(|key| EndpointUid(u32::from_be_bytes(key)));
         self.cache.clear();
-        self.identities.clear();
         // What a failed commit removed is still there.
         self.floors = [0; 3];
         self.endpoints.retain(|_, endpoint| {
@@ -35,7 +34,7 @@ impl Writer {
             *endpoint = Endpoint { epoch, unwritten, ..Endpoint::default() };
             endpoint.unwritten.is_some() || epoch > 0
         });
-        let mut names = FxHashMap::default();
+        let mut names = Names::default();
         self.totals = match store.get(&store.meta, b"totals")? {
             Some(row) => Totals::decode(&row).ok_or(fjall::Error::Unrecoverable)?,
             None => Totals::default(),
@@ -48,7 +47,6 @@ impl Writer {
                 continue;
             };
             if let Some(identity) = identity {
-                self.identities.insert(identity.clone(), uid);
                 names.insert(uid, identity);
             }
             if state != EndpointState::default() {

@@ -3,10 +3,13 @@
 use crate::rig::{Kind, Rig, Shape, Site, turns};
 use crate::rounds::{Goal, Question, Round, Row, at, row, run as rounds};
 use anyhow::Result;
+use std::time::Duration;
 
 const FEW: u32 = 10;
 const MANY: u32 = 100_000;
 const ACTIVE: u32 = 10_000;
+/// The allocator gives back what a start has freed when the threads that did its work end, ten seconds after that.
+const GIVEN_BACK: Duration = Duration::from_secs(15);
 const CONFIGURED: [u32; 4] = [FEW, 1000, 10_000, MANY];
 
 /// What to measure, and how long.
@@ -69,6 +72,7 @@ fn measure(rig: &Rig, active: u32, configured: u32) -> Result<Row> {
     };
     let mut site = Site::start(rig, Kind::Daemon, shape)?;
     site.rest()?;
+    std::thread::sleep(GIVEN_BACK);
     let idle = site.mib("VmRSS")?;
     site.warm_up()?;
     let (cost, ()) = site.load("main", site.closed(), || Ok(()))?;
