@@ -47,7 +47,7 @@ impl Pool {
         Self { shared: Arc::new(shared), reaper: Mutex::default() }
     }
 
-    /// A connection that was made under this policy and is still good.
+    /// A connection that was made under this policy and was good when it was used last.
     pub(crate) fn take(&self, epoch: u64) -> Option<Link> {
         let now = self.shared.clock.now();
         let mut kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +117,7 @@ impl Kept {
 
 impl Idle {
     fn look(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let Some(rest) = &mut self.rest else { return Poll::Ready(self.link.poll_idle(cx)) };
+        let Some(rest) = &mut self.rest else { return Poll::Ready(self.link.is_idle()) };
         self.link.poll_rest(rest, None, cx)
     }
 }

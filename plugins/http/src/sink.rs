@@ -21,6 +21,7 @@ use std::error::Error as _;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio_rustls::TlsConnector;
 
@@ -69,13 +70,14 @@ impl HttpSink {
 
     async fn attempt(&self, delivery: &Delivery) -> Result<Outcome, Outcome> {
         let epoch = self.host.connector.policy_epoch();
-        if let Some(link) = self.pool.take(epoch)
-            && let Sent::Answered(outcome) = self.send(link, delivery).await?
-        {
-            return Ok(outcome);
+        // Over one that is closed nothing of this delivery is taken by anybody: it is still the same attempt.
+        while let Some(link) = self.pool.take(epoch) {
+            if let Sent::Answered(outcome) = self.send(link, delivery).await? {
+                return Ok(outcome);
+            }
         }
-        // Nothing of this delivery was taken by anybody: it is still the same attempt.
-        let link = self.connect(epoch, &delivery.trail).await?;
+        // What happens seldom lies elsewhere: the attempt of every delivery is smaller for it.
+        let link = Box::pin(self.connect(epoch, &delivery.trail)).await?;
         match self.send(link, delivery).await? {
             Sent::Answered(outcome) => Ok(outcome),
             Sent::Stale => {
@@ -101,7 +103,7 @@ impl HttpSink {
         delivery.trail.answered(clock.now().saturating_duration_since(sent), answer.status().as_u16());
         let outcome = answer::judge(&answer, clock.unix());
         if delivery.trail.listens() {
-            listen(link, answer, &delivery.trail).await;
+            Box::pin(listen(link, answer, &delivery.trail)).await;
         } else {
             self.keep(link, answer, &delivery.trail).await;
         }
@@ -136,8 +138,16 @@ impl HttpSink {
         }
         let until = self.host.clock.now() + REST;
         let Some(mut rest) = Rest::new(answer.into_body(), until) else { return };
-        let read = poll_fn(|cx| link.poll_rest(&mut rest, Some(trail), cx));
-        let rest = match tokio::time::timeout(GRACE, read).await {
+        // Most often it has come with its head.
+        let come = poll_fn(|cx| Poll::Ready(link.poll_rest(&mut rest, Some(trail), cx))).await;
+        let read = match come {
+            Poll::Ready(good) => Ok(good),
+            Poll::Pending => {
+                let read = poll_fn(|cx| link.poll_rest(&mut rest, Some(trail), cx));
+                Box::pin(tokio::time::timeout(GRACE, read)).await
+            }
+        };
+        let rest = match read {
             Ok(true) => None,
             Ok(false) => return,
             Err(_) => Some(rest),
