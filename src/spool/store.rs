@@ -1,7 +1,7 @@
 //! The rows of the spool: a log, the latest changes in memory, and a database below them.
 //!
-//! A commit is one record in the log and a change in memory. When a segment or its share of memory is full, what that holds
-//! then is brought into the database beside the writer, and the segment is let go. Most deliveries have come and
+//! A commit is one record in the log and a change in memory. When a segment or its share of memory is full, or nobody
+//! writes, what that holds then is brought into the database beside the writer, and the segment is let go. Most deliveries have come and
 //! gone by then: neither they nor their bodies ever reach the database. A start reads the log back.
 //!
 //! | rows | key | content |

@@ -207,6 +207,37 @@ async fn bytes_that_nobody_asked_for_end_a_kept_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kept_connection_that_went_bad_is_written_nothing_and_the_next_one_is_used() {
+    for late in [None, Some(&b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n"[..])] {
+        let (rig, mut streams) = in_memory().await;
+        let delivery = delivery();
+        let (kept, is_kept) = tokio::sync::oneshot::channel();
+        let first = async {
+            rig.deliver_this(&delivery).await;
+            kept.send(()).unwrap();
+        };
+        let at_once = async { tokio::join!(first, rig.deliver_this(&delivery)) };
+        let answered = async {
+            let (mut older, mut newer) = (streams.recv().await.unwrap(), streams.recv().await.unwrap());
+            answer(&mut older, OK).await;
+            is_kept.await.unwrap();
+            answer(&mut newer, OK).await;
+            (older, newer)
+        };
+        let (_, (mut older, mut newer)) = both(at_once, answered).await;
+        match late {
+            Some(bytes) => newer.write_all(bytes).await.unwrap(),
+            None => newer.shutdown().await.unwrap(),
+        }
+        let (outcome, ()) = both(rig.deliver(), answer(&mut older, OK)).await;
+        assert_eq!((outcome.verdict, rig.connections()), (Verdict::Delivered, 2), "{late:?}");
+        let mut written = Vec::new();
+        newer.read_to_end(&mut written).await.unwrap();
+        assert_eq!(written, b"", "{late:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_attempt_closes_its_connection() {
     let (rig, mut streams) = in_memory().await;
     let delivery = delivery();
