@@ -23,4 +23,4 @@ pub use actor::{EndpointActor, EndpointArgs, EndpointMessage};
 pub use attempt::{Attempt, attempt};
 pub use handle::EndpointHandle;
 pub use limit::{AttemptLimit, AttemptPermit};
-pub use shared::{Condition, EndpointShared, Problem};
+pub use shared::{Absent, Condition, EndpointShared, Problem};

@@ -164,11 +164,16 @@ impl Backend {
                 let began = observed.shared.since_ms();
                 let filter = observed.shared.filter_problem();
                 let sink = table.with_uid(uid).and_then(|entry| entry.spec.sink.as_ref());
+                let rejected = condition == Condition::Invalid && table.with_uid(uid).is_none();
                 EndpointStatus {
                     name: observed.identity.name.to_string(),
                     account: observed.identity.account.as_deref().map(str::to_owned),
                     state: condition.as_str().to_owned(),
-                    note: note(condition, &state, observed.shared.probe_ms(), now_ms),
+                    note: if rejected {
+                        Some(format!("{NO_VERSION}: what waits is held until it is corrected"))
+                    } else {
+                        note(condition, &state, observed.shared.probe_ms(), now_ms)
+                    },
                     since_ms: since(condition, &state, began, change(&observed.identity)),
                     sink: sink.map(|sink| sink.kind.to_string()),
                     destination: sink.map(|sink| sink.destination.to_string()),
@@ -238,6 +243,9 @@ fn wanted(entry: Option<&Entry>, which: impl Fn(&EndpointSpec) -> &Selection) ->
     }
 }
 
+/// Of an endpoint whose file is rejected, where no version before it can be used either.
+const NO_VERSION: &str = "its file is rejected, and it has no version to run";
+
 /// Those whose file is rejected; without a version to run they are in no table.
 fn mark_rejected<'a>(endpoints: &mut Vec<EndpointStatus>, names: impl Iterator<Item = &'a Arc<str>>) {
     for name in names {
@@ -249,7 +257,7 @@ fn mark_rejected<'a>(endpoints: &mut Vec<EndpointStatus>, names: impl Iterator<I
             endpoints.push(EndpointStatus {
                 name: name.to_string(),
                 state: "invalid".to_owned(),
-                note: Some("its file is rejected, and it has no version to run".to_owned()),
+                note: Some(NO_VERSION.to_owned()),
                 rejected: true,
                 ..EndpointStatus::default()
             });

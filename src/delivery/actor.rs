@@ -1,7 +1,7 @@
 use super::attempt::{Attempt, panic_text};
 use super::expiry::Expiry;
 use super::hold::Hold;
-use super::{AttemptLimit, Condition, EndpointShared};
+use super::{Absent, AttemptLimit, Condition, EndpointShared};
 use crate::chance::Chance;
 use crate::clock::{Clock, unix_ms};
 use crate::ids::{EndpointUid, Generation, Seq};
@@ -34,8 +34,8 @@ pub struct EndpointArgs {
     pub spec: Arc<EndpointSpec>,
     /// The configuration that says so.
     pub generation: Generation,
-    /// Whether its file is missing now.
-    pub removed: bool,
+    /// Why it has no version to run now; none: `spec` is in force.
+    pub absent: Option<Absent>,
     /// Where its deliveries are.
     pub spool: Arc<dyn Spool>,
     /// What its sink is handed; timeout and concurrency are filled in from the file.
@@ -71,11 +71,8 @@ pub enum EndpointMessage {
         /// The configuration that says so.
         generation: Generation,
     },
-    /// Its file is missing, or back.
-    SetRemoved {
-        /// Missing.
-        removed: bool,
-    },
+    /// It has no version to run any more, and why; or (none) it has one again.
+    SetAbsent(Option<Absent>),
     /// A person wants it tried again at once.
     Resume,
     /// Start nothing any more, and stop when what is in flight has ended.
@@ -223,7 +220,7 @@ impl Actor for EndpointActor {
                 state.args.generation = generation;
                 state.on_reconfigure(&myself, spec);
             }
-            EndpointMessage::SetRemoved { removed } => state.on_removed(removed),
+            EndpointMessage::SetAbsent(absent) => state.on_absent(absent),
             EndpointMessage::Resume => state.on_resume(&myself),
             EndpointMessage::Drain => state.on_drain(),
             EndpointMessage::Booted(result) => state.on_booted(result?),
@@ -281,7 +278,7 @@ impl EndpointState {
             breaker: Breaker::new(settings.breaker.clone()),
             slow_start: SlowStart::new(),
             rate: settings.rate.map(|rate| TokenBucket::new(rate, now)),
-            hold: Hold::new(&args.spec, &remembered, args.removed, now, now_ms),
+            hold: Hold::new(&args.spec, &remembered, args.absent, now, now_ms),
             expiry: Expiry::default(),
             remembered,
             cursor: None,

@@ -18,12 +18,12 @@ pub(super) struct Expiry {
 }
 
 impl EndpointState {
-    /// What is held grows too old as well, except while a person has paused it, or its file may come back. Returns
-    /// when to look again.
+    /// What is held grows too old as well, except while a person has paused it, or its file may come back or be
+    /// corrected. Returns when to look again.
     pub(super) fn expire_held(&mut self, now: Instant) -> Option<Instant> {
         let held = self.lease.is_some()
             && !self.hold.draining
-            && !self.hold.removed
+            && self.hold.absent.is_none()
             && self.hold.lifecycle != Lifecycle::Paused;
         if !held || self.flows(now) {
             self.expiry.overdue = false;

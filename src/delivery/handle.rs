@@ -1,4 +1,4 @@
-use super::{EndpointMessage, EndpointShared};
+use super::{Absent, EndpointMessage, EndpointShared};
 use crate::ids::Generation;
 use crate::spool::Wake;
 use crate::table::EndpointSpec;
@@ -72,9 +72,9 @@ impl EndpointHandle {
         self.send(EndpointMessage::Reconfigure { spec, generation });
     }
 
-    /// Its file is missing (true) or back (false).
-    pub fn set_removed(&mut self, removed: bool) {
-        self.send(EndpointMessage::SetRemoved { removed });
+    /// It has no version to run any more, and why; or (none) it has one again.
+    pub fn set_absent(&mut self, absent: Option<Absent>) {
+        self.send(EndpointMessage::SetAbsent(absent));
     }
 
     /// A person wants it tried again at once: clears a suspension, a wait, a block and the breaker.

@@ -1,5 +1,5 @@
-use super::Condition;
 use super::actor::{EndpointMessage, EndpointState};
+use super::{Absent, Condition};
 use crate::ids::EndpointUid;
 use crate::policy::{TokenBucket, Transition};
 use crate::spool::EndpointState as Remembered;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Hold {
     pub(super) lifecycle: Lifecycle,
-    pub(super) removed: bool,
+    pub(super) absent: Option<Absent>,
     pub(super) suspended: bool,
     pub(super) draining: bool,
     /// Told to wait until then.
@@ -44,14 +44,14 @@ impl Hold {
     pub(super) fn new(
         spec: &EndpointSpec,
         remembered: &Remembered,
-        removed: bool,
+        absent: Option<Absent>,
         now: Instant,
         now_ms: u64,
     ) -> Self {
         let left = remembered.wait_until_ms.and_then(|until| until.checked_sub(now_ms));
         Self {
             lifecycle: spec.lifecycle,
-            removed,
+            absent,
             suspended: remembered.suspended.is_some_and(|(_, gone)| spec.fingerprint() == Some(gone)),
             draining: false,
             // Never longer than was asked for, whatever the clock did in between.
@@ -64,7 +64,7 @@ impl Hold {
     }
 
     pub(super) fn gate(&self, now: Instant) -> Gate {
-        if self.draining || self.removed || self.suspended || self.lifecycle != Lifecycle::Active {
+        if self.draining || self.absent.is_some() || self.suspended || self.lifecycle != Lifecycle::Active {
             return Gate::Shut(None);
         }
         if let Some(until) = self.wait_until.filter(|until| *until > now) {
@@ -79,8 +79,8 @@ impl Hold {
 
     /// The word for it, the most lasting reason first.
     pub(super) fn condition(&self, breaker_closed: bool, now: Instant) -> Condition {
-        if self.removed {
-            return Condition::Removed;
+        if let Some(absent) = self.absent {
+            return absent.into();
         }
         match self.lifecycle {
             Lifecycle::Draft => return Condition::Draft,
@@ -131,10 +131,10 @@ impl EndpointState {
         }
     }
 
-    pub(super) fn on_removed(&mut self, removed: bool) {
+    pub(super) fn on_absent(&mut self, absent: Option<Absent>) {
         self.seen += 1;
         self.look_for_old();
-        self.hold.removed = removed;
+        self.hold.absent = absent;
     }
 
     pub(super) fn on_resume(&mut self, myself: &ActorRef<EndpointMessage>) {

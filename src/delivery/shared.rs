@@ -47,12 +47,33 @@ pub enum Condition {
     Gone,
     /// The address guard refuses its destination.
     Blocked,
-    /// Its sink cannot be built.
+    /// Its sink cannot be built, or its file is rejected and it has no version to run: they are held.
     Invalid,
     /// Its file is missing: they are held for a while.
     Removed,
     /// Its actor failed too often.
     Parked,
+}
+
+/// Why an endpoint with deliveries has no version to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// Its file is missing: they are held for a while.
+    Removed {
+        /// Since when, milliseconds since the Unix epoch.
+        since_ms: u64,
+    },
+    /// Its file is there and rejected, and no version before it can be used: they are held until it is corrected.
+    Rejected,
+}
+
+impl From<Absent> for Condition {
+    fn from(absent: Absent) -> Self {
+        match absent {
+            Absent::Removed { .. } => Self::Removed,
+            Absent::Rejected => Self::Invalid,
+        }
+    }
 }
 
 impl Condition {

@@ -79,8 +79,14 @@ pub(super) fn evaluate(
     now: Duration,
 ) -> Running {
     let (file, files) = (loader.daemon_now(), loader.list());
-    let texts =
-        || -> Vec<EndpointText> { files.iter().flatten().map(|name| loader.read_endpoint(name)).collect() };
+    let texts = || -> Vec<EndpointText> {
+        let said = files.as_ref().ok().filter(|files| !files.is_empty());
+        match said {
+            Some(files) => files.iter().map(|file| loader.read_endpoint(file)).collect(),
+            // Whoever runs goes on, so theirs count.
+            None => running.endpoints.iter().map(|spec| kept(last_good, &spec.identity.name)).collect(),
+        }
+    };
     let keeps = "the daemon keeps the configuration it has; endpoint files still apply";
     let (config, errors) = match file.valid().cloned() {
         None => (None, file.errors.iter().cloned().map(|error| error.note(keeps)).collect()),
@@ -103,6 +109,13 @@ pub(super) fn evaluate(
     let mut judge = Judge::new(loader, last_good, Some(running), config, &file, now);
     judge.endpoints(files, removing);
     judge.finish(errors)
+}
+
+/// The last good file of an endpoint.
+fn kept(last_good: &LastGood, name: &Arc<str>) -> EndpointText {
+    let file: Arc<str> = Arc::from(last_good.path(name).to_string_lossy());
+    let text = last_good.text(name).ok_or_else(|| Box::new(ConfigError::about(&file, "it is not kept")));
+    EndpointText { name: Arc::clone(name), file, text }
 }
 
 /// The names the next catalogue drops although endpoints use them, an error each.

@@ -109,23 +109,33 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Who runs now; at a start, who ran when the daemon stopped.
-    fn names_before(&self) -> Vec<Arc<str>> {
-        match self.before {
-            Some(running) => running.endpoints.iter().map(Named::name).cloned().collect(),
-            None => self.last_good.names().cloned().collect(),
-        }
+    /// Who runs now, and who ran before its file was rejected; at a start, who ran when the daemon stopped.
+    fn names_before(&self) -> BTreeSet<Arc<str>> {
+        let Some(before) = self.before else { return self.last_good.names().cloned().collect() };
+        let rejected = before.invalid.iter().filter(|name| self.last_good.knows(name));
+        before.endpoints.iter().map(Named::name).chain(rejected).cloned().collect()
     }
 
-    /// The folder says nothing: everybody keeps running.
+    /// The folder says nothing: everybody keeps running, and who has no version that can be used stays known.
     fn nobody_goes(&mut self, error: ConfigError) {
-        let names = self.names_before();
-        self.errors.push(error.note(format!("{} endpoint(s) keep running; none is removed", names.len())));
-        for name in names {
-            if let Some(spec) = self.fall_back(&name) {
-                self.endpoints.push(spec);
+        let (mut running, mut without) = (0, 0);
+        for name in self.names_before() {
+            match self.fall_back(&name) {
+                Some(spec) => {
+                    self.endpoints.push(spec);
+                    running += 1;
+                }
+                None => {
+                    self.invalid.push(name);
+                    without += 1;
+                }
             }
         }
+        let mut note = format!("{running} endpoint(s) keep running; none is removed");
+        if without > 0 {
+            note = format!("{note}; {without} more have no version to run, what waits for them is held");
+        }
+        self.errors.push(error.note(note));
     }
 
     fn endpoint(&mut self, file: &str) {
@@ -185,8 +195,12 @@ impl<'a> Judge<'a> {
     }
 
     /// The last good version judged by today's daemon file; where that fails too, for a secret that is gone perhaps,
-    /// the one that runs.
+    /// or where a later one could not be kept, the one that runs.
     fn fall_back(&mut self, name: &Arc<str>) -> Option<Arc<EndpointSpec>> {
+        let running = self.before.and_then(|before| before.endpoints.get(name));
+        if let Some(running) = running.filter(|_| self.last_good.is_behind(name)) {
+            return Some(Arc::clone(running));
+        }
         if let Some(text) = self.last_good.text(name) {
             let file = Arc::from(self.last_good.path(name).to_string_lossy());
             let as_it_was = self.loader.reading(|others| self.last_good.files(name, others));
@@ -196,7 +210,7 @@ impl<'a> Judge<'a> {
                 return Some(self.same_as_before(name, spec));
             }
         }
-        self.before?.endpoints.get(name).cloned()
+        running.cloned()
     }
 
     /// The value that runs already, if it is the same.

@@ -24,6 +24,8 @@ pub struct LastGood {
     folder: PathBuf,
     stored: ByName<Stored>,
     files: KeptFiles,
+    /// Those of which a later text than the stored one was good, and could not be kept.
+    behind: HashSet<Arc<str>>,
 }
 
 /// A text that is there.
@@ -69,7 +71,7 @@ impl LastGood {
     pub(super) fn open(spool: &Path) -> Self {
         let folder = spool.join("last-good");
         let files = KeptFiles::open(&folder.join("files"));
-        let mut last_good = Self { folder, stored: ByName::default(), files };
+        let mut last_good = Self { folder, stored: ByName::default(), files, behind: HashSet::new() };
         let stored = |file: &String| {
             let name = file.strip_suffix(".toml")?;
             Some(Stored { name: Arc::from(name), digest: digest(last_good.text(name)?.as_bytes()) })
@@ -93,6 +95,16 @@ impl LastGood {
         self.stored.iter().map(Named::name)
     }
 
+    /// Whether there is a text of this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.stored.has(name)
+    }
+
+    /// Whether the text of this name is older than the last that was good.
+    pub(super) fn is_behind(&self, name: &str) -> bool {
+        self.behind.contains(name)
+    }
+
     /// Whether this very text is kept.
     pub(super) fn has(&self, name: &str, text: &[u8]) -> bool {
         self.stored.get(name).is_some_and(|stored| stored.digest == digest(text))
@@ -114,12 +126,22 @@ impl LastGood {
     }
 
     /// Stores what is new, durably, and forgets the names that `keep` does not hold for. Paths of files start at `base`.
+    /// Where that fails, what is new is not fallen back to before the next time that it succeeds.
     pub(super) fn update(
         &mut self,
         good: &ByName<Good>,
         base: &Path,
         keep: impl Fn(&str) -> bool,
     ) -> io::Result<()> {
+        let updated = self.store(good, base, keep);
+        match &updated {
+            Ok(()) => self.behind.retain(|name| !good.has(name)),
+            Err(_) => self.behind.extend(good.iter().map(|good| good.name.clone())),
+        }
+        updated
+    }
+
+    fn store(&mut self, good: &ByName<Good>, base: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
         if good.iter().any(|good| !good.files.is_empty()) {
             create_folder(&self.folder.join("files"))?;
         }

@@ -16,6 +16,7 @@ use crate::table::filter::FilterFailure;
 use arc_swap::ArcSwap;
 use metrics::Counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,6 +138,8 @@ pub(super) struct RouterState {
     pub(super) restarts: Counter,
     pub(super) filters: Filters,
     pub(super) labels: Labels,
+    /// Names whose file is rejected.
+    pub(super) rejected: HashSet<Arc<str>>,
     pub(super) limit: Arc<AttemptLimit>,
     pub(super) draining: Option<oneshot::Sender<()>>,
     pub(super) stopping: bool,
@@ -161,6 +164,7 @@ impl Actor for RouterActor {
             restarts,
             filters: Filters::default(),
             labels: Labels::default(),
+            rejected: HashSet::new(),
             limit: Arc::new(AttemptLimit::new(crate::config::LimitsConfig::default().attempts)),
             draining: None,
             stopping: false,

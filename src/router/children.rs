@@ -3,7 +3,7 @@ use super::directory::Observed;
 use super::labels::Labels;
 use crate::clock::unix_ms;
 use crate::delivery::{
-    Condition, EndpointActor, EndpointArgs, EndpointHandle, EndpointMessage, EndpointShared, Problem,
+    Absent, Condition, EndpointActor, EndpointArgs, EndpointHandle, EndpointMessage, EndpointShared, Problem,
 };
 use crate::ids::EndpointUid;
 use crate::metrics::EndpointMetrics;
@@ -30,8 +30,8 @@ pub(super) struct Children {
 /// An endpoint in use.
 pub(super) struct Child {
     pub(super) spec: Arc<EndpointSpec>,
-    /// Its file is missing since then, milliseconds since the Unix epoch.
-    pub(super) removed_ms: Option<u64>,
+    /// Why it has no version to run; none: `spec` is in force.
+    pub(super) absent: Option<Absent>,
     pub(super) metrics: EndpointMetrics,
     pub(super) shared: Arc<EndpointShared>,
     actor: Option<EndpointHandle>,
@@ -73,7 +73,7 @@ impl Child {
     pub(super) fn new(spec: Arc<EndpointSpec>, metrics: EndpointMetrics) -> Self {
         Self {
             spec,
-            removed_ms: None,
+            absent: None,
             metrics,
             shared: Arc::default(),
             actor: None,
@@ -86,6 +86,19 @@ impl Child {
     /// Whether its destination is refused, or its sink cannot be built: something outside may have changed since.
     pub(super) fn is_stuck(&self) -> bool {
         matches!(self.shared.condition(), Condition::Blocked | Condition::Invalid)
+    }
+
+    /// It has no version to run from now on.
+    pub(super) fn be_absent(&mut self, absent: Absent, now_ms: u64) {
+        self.absent = Some(absent);
+        let since_ms = match absent {
+            Absent::Removed { since_ms } => since_ms,
+            Absent::Rejected => now_ms,
+        };
+        self.shared.set_condition(absent.into(), || since_ms);
+        if let Some(actor) = &mut self.actor {
+            actor.set_absent(Some(absent));
+        }
     }
 
     /// Other series from now on.
@@ -132,8 +145,14 @@ impl RouterState {
     pub(super) async fn wake(&mut self, myself: &ActorRef<RouterMessage>, wake: Wake) {
         let uid = wake.endpoint;
         self.adopt(uid);
-        let Some(child) = self.children.get_mut(uid) else { return };
         let count = u64::try_from(wake.events.len()).unwrap_or(u64::MAX);
+        if count > 0 && self.children.get(uid).is_none() {
+            // It was in the table when the event came, and is not any more.
+            let Some(backlog) = self.deps.spool.backlog(uid) else { return };
+            self.remember_removal(uid, None);
+            self.hold_absent(myself, backlog);
+        }
+        let Some(child) = self.children.get_mut(uid) else { return };
         if count > 0 {
             child.metrics.created(count);
         }
@@ -142,7 +161,7 @@ impl RouterState {
             return;
         }
         // Without an actor nobody has a cursor: it reads everything from the spool.
-        if count > 0 && !child.waiting && !self.stopping {
+        if count > 0 && !child.waiting && child.absent.is_none() && !self.stopping {
             // Boxed, so that the rest of what the router does need not carry it about.
             Box::pin(self.start_child(myself, uid)).await;
         }
@@ -159,6 +178,8 @@ impl RouterState {
         let child = Child::new(Arc::clone(&entry.spec), metrics);
         self.deps.directory.put(uid, child.observed());
         self.children.insert(uid, child);
+        // Its file was missing when an earlier run ended; the next time its grace begins anew.
+        self.remember_removal(uid, None);
     }
 
     /// Starts the actor of an endpoint in use that has none.
@@ -194,7 +215,7 @@ impl RouterState {
             uid,
             spec: Arc::clone(&child.spec),
             generation: self.generation,
-            removed: child.removed_ms.is_some(),
+            absent: child.absent,
             spool: Arc::clone(&self.deps.spool),
             host,
             clock: Arc::clone(&self.deps.clock),

@@ -85,7 +85,7 @@ impl Directory {
     #[must_use]
     pub fn condition(spool: &dyn Spool, uid: EndpointUid, observed: &Observed, now_ms: u64) -> Condition {
         let seen = observed.shared.condition();
-        if observed.running || matches!(seen, Condition::Removed | Condition::Parked) {
+        if observed.running || matches!(seen, Condition::Removed | Condition::Invalid | Condition::Parked) {
             return seen;
         }
         Condition::at_rest(observed.lifecycle, &spool.endpoint_state(uid), now_ms)

@@ -69,7 +69,7 @@ impl RouterState {
     fn relabel(&mut self, few: bool) {
         for uid in self.children.uids() {
             let Some(child) = self.children.get(uid) else { continue };
-            if !few && !child.is_running() && child.removed_ms.is_none() && self.unremarkable(uid) {
+            if !few && !child.is_running() && child.absent.is_none() && self.unremarkable(uid) {
                 self.forget(uid);
                 continue;
             }

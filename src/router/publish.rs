@@ -2,7 +2,7 @@ use super::actor::{RouterMessage, RouterState};
 use super::children::{Child, later, orphan};
 use crate::clock::unix_ms;
 use crate::config::DaemonConfig;
-use crate::delivery::Condition;
+use crate::delivery::{Absent, Condition};
 use crate::ids::{EndpointUid, Generation};
 use crate::spool::{Backlog, DeadReason, EndpointState};
 use crate::table::{EndpointSpec, Entry, Table};
@@ -35,6 +35,7 @@ impl RouterState {
             "published"
         );
 
+        self.rejected = invalid.iter().cloned().collect();
         for uid in self.children.uids() {
             match table.with_uid(uid) {
                 Some(entry) => self.keep(uid, entry),
@@ -43,7 +44,7 @@ impl RouterState {
         }
         let first = self.generation == Generation(1);
         for backlog in if first { self.deps.spool.backlogs() } else { Vec::new() } {
-            self.inherit(myself, &table, backlog).await;
+            self.inherit(myself, &table, backlog);
         }
         self.label(&table, troubled, invalid);
         for uid in self.children.uids() {
@@ -61,7 +62,7 @@ impl RouterState {
     fn keep(&mut self, uid: EndpointUid, entry: &Entry) {
         let generation = self.generation;
         let Some(child) = self.children.get_mut(uid) else { return };
-        let returned = child.removed_ms.take().is_some();
+        let returned = child.absent.take().is_some();
         let changed = !Arc::ptr_eq(&child.spec, &entry.spec) && child.spec != entry.spec;
         let kind = |spec: &EndpointSpec| spec.sink.as_ref().map(|sink| sink.kind);
         if kind(&child.spec) != kind(&entry.spec) {
@@ -78,7 +79,7 @@ impl RouterState {
         let look_again = child.is_stuck();
         if let Some(actor) = child.actor_mut() {
             if returned {
-                actor.set_removed(false);
+                actor.set_absent(None);
             }
             if changed || look_again {
                 actor.reconfigure(Arc::clone(&entry.spec), generation);
@@ -89,8 +90,15 @@ impl RouterState {
         let lifecycle = entry.spec.lifecycle;
         self.deps.directory.update(uid, |observed| observed.lifecycle = lifecycle);
         if returned {
-            let remembered = self.deps.spool.endpoint_state(uid);
-            self.deps.spool.put_endpoint_state(uid, EndpointState { removed_ms: None, ..remembered });
+            self.remember_removal(uid, None);
+        }
+    }
+
+    /// Its file is missing since then, milliseconds since the Unix epoch; or (none) it is there.
+    pub(super) fn remember_removal(&self, uid: EndpointUid, removed_ms: Option<u64>) {
+        let remembered = self.deps.spool.endpoint_state(uid);
+        if remembered.removed_ms != removed_ms {
+            self.deps.spool.put_endpoint_state(uid, EndpointState { removed_ms, ..remembered });
         }
     }
 
@@ -106,31 +114,37 @@ impl RouterState {
         }
     }
 
-    /// The file of an endpoint in use is missing: what waits is held for a while.
+    /// An endpoint in use has no version to run. If its file is missing, what waits is held for a while; if it is there
+    /// and rejected, until it is corrected.
     fn miss(&mut self, myself: &ActorRef<RouterMessage>, uid: EndpointUid) {
         let (now_ms, grace) = (unix_ms(&*self.deps.clock), self.removed_grace);
         let waits = self.deps.spool.backlog(uid).is_some_and(|backlog| backlog.ready + backlog.parked > 0);
-        let Some(child) = self.children.get_mut(uid).filter(|child| child.removed_ms.is_none()) else {
-            return;
-        };
-        child.removed_ms = Some(now_ms);
-        child.shared.set_condition(Condition::Removed, || now_ms);
+        let Some(child) = self.children.get_mut(uid) else { return };
         let name = Arc::clone(&child.spec.identity.name);
-        if let Some(actor) = child.actor_mut() {
-            actor.set_removed(true);
+        let absent = match (child.absent, self.rejected.contains(&name)) {
+            (Some(Absent::Removed { .. }), false) | (Some(Absent::Rejected), true) => return,
+            (_, true) => Absent::Rejected,
+            (_, false) => Absent::Removed { since_ms: now_ms },
+        };
+        child.be_absent(absent, now_ms);
+        match absent {
+            Absent::Rejected => self.remember_removal(uid, None),
+            Absent::Removed { since_ms } => {
+                self.remember_removal(uid, Some(since_ms));
+                if waits {
+                    tracing::warn!(endpoint = %name, held_for = ?grace, "its file is gone: its deliveries are held");
+                }
+                later(myself, grace, RouterMessage::GraceDue { uid });
+            }
         }
-        let remembered = self.deps.spool.endpoint_state(uid);
-        self.deps.spool.put_endpoint_state(uid, EndpointState { removed_ms: Some(now_ms), ..remembered });
-        if waits {
-            tracing::warn!(endpoint = %name, held_for = ?grace, "its file is gone: its deliveries are held");
-        }
-        later(myself, grace, RouterMessage::GraceDue { uid });
     }
 
     /// The grace of a removed endpoint is over: what waits for it is dead.
     pub(super) fn grace_over(&mut self, myself: &ActorRef<RouterMessage>, uid: EndpointUid) {
-        let Some(removed_ms) = self.children.get(uid).and_then(|child| child.removed_ms) else { return };
-        let held = Duration::from_millis(unix_ms(&*self.deps.clock).saturating_sub(removed_ms));
+        let Some(Absent::Removed { since_ms }) = self.children.get(uid).and_then(|child| child.absent) else {
+            return;
+        };
+        let held = Duration::from_millis(unix_ms(&*self.deps.clock).saturating_sub(since_ms));
         if held < self.removed_grace {
             later(myself, self.removed_grace.saturating_sub(held), RouterMessage::GraceDue { uid });
             return;
@@ -167,24 +181,31 @@ impl RouterState {
     }
 
     /// At the start: what the spool still has for an endpoint.
-    async fn inherit(&mut self, myself: &ActorRef<RouterMessage>, table: &Table, backlog: Backlog) {
-        let uid = backlog.uid;
-        if table.with_uid(uid).is_some() {
-            self.adopt(uid);
-            return;
+    fn inherit(&mut self, myself: &ActorRef<RouterMessage>, table: &Table, backlog: Backlog) {
+        if table.with_uid(backlog.uid).is_some() {
+            self.adopt(backlog.uid);
+        } else if backlog.ready + backlog.parked > 0 {
+            self.hold_absent(myself, backlog);
         }
-        if backlog.ready + backlog.parked == 0 {
-            return;
-        }
-        let metrics = self.deps.metrics.endpoint(&backlog.identity.name, true);
+    }
+
+    /// Something waits for an endpoint that has no version to run, and is not in use: it is held.
+    pub(super) fn hold_absent(&mut self, myself: &ActorRef<RouterMessage>, backlog: Backlog) {
+        let (uid, name) = (backlog.uid, Arc::clone(&backlog.identity.name));
+        let now_ms = unix_ms(&*self.deps.clock);
+        let metrics = self.deps.metrics.endpoint(&name, true);
         let mut child = Child::new(orphan(backlog.identity), metrics);
-        let remembered = self.deps.spool.endpoint_state(uid);
-        let removed_ms = remembered.removed_ms.unwrap_or_else(|| unix_ms(&*self.deps.clock));
-        child.removed_ms = Some(removed_ms);
-        child.shared.set_condition(Condition::Removed, || removed_ms);
+        let removed_ms = if self.rejected.contains(&name) {
+            tracing::warn!(endpoint = %name, "its file is rejected: its deliveries are held until it is corrected");
+            None
+        } else {
+            Some(self.deps.spool.endpoint_state(uid).removed_ms.unwrap_or(now_ms))
+        };
+        let absent = removed_ms.map_or(Absent::Rejected, |since_ms| Absent::Removed { since_ms });
+        child.be_absent(absent, now_ms);
         self.deps.directory.put(uid, child.observed());
         self.children.insert(uid, child);
-        self.deps.spool.put_endpoint_state(uid, EndpointState { removed_ms: Some(removed_ms), ..remembered });
+        self.remember_removal(uid, removed_ms);
         self.grace_over(myself, uid);
     }
 }

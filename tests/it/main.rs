@@ -4,6 +4,8 @@
 //! at what can be seen from outside.
 
 #[cfg(test)]
+mod absent;
+#[cfg(test)]
 mod abuse;
 #[cfg(test)]
 mod accounts;

@@ -77,6 +77,54 @@ async fn a_folder_that_is_missing_or_suddenly_empty_removes_nobody() {
     bench.stop().await;
 }
 
+#[tokio::test]
+async fn a_folder_that_is_missing_forgets_nobody_who_has_no_version_to_run() {
+    let folder = folder(&[]);
+    let text = GOOD.replace("auth = {}", "auth = { basic = { password = { file = 'pw' } } }");
+    fs::write(folder.path().join("endpoints/a.toml"), text).unwrap();
+    fs::write(folder.path().join("endpoints/b.toml"), GOOD).unwrap();
+    fs::write(folder.path().join("pw"), "one\n").unwrap();
+    let bench = start(folder, None).await;
+    bench.handle.stop();
+    bench.join.await.unwrap();
+
+    let folder = bench.folder;
+    fs::remove_file(folder.path().join("pw")).unwrap();
+    fs::rename(folder.path().join("endpoints"), folder.path().join("away")).unwrap();
+    let known = initial(&loader(&folder), Duration::ZERO).expect("starts").running;
+    assert_eq!((known.endpoints.len(), known.invalid.as_slice()), (1, [Arc::from("a")].as_slice()));
+    assert!(
+        known.errors[0].note.as_ref().unwrap().contains("1 endpoint(s) keep running"),
+        "{:?}",
+        known.errors
+    );
+    let mut bench = start(folder, None).await;
+    assert!(bench.path("data/last-good/a.toml").exists(), "it is what comes back");
+    bench.handle.reload().await;
+    let status = bench.handle.status().await.unwrap();
+    assert_eq!(status.invalid, [Arc::from("a")]);
+
+    fs::rename(bench.path("away"), bench.path("endpoints")).unwrap();
+    bench.write("pw", "one\n");
+    assert_eq!(bench.handle.reload().await.changes(), ["a added"]);
+    assert_eq!(names(&bench.next().await), ["a", "b"]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_catalogue_drops_no_used_name_while_the_folder_says_nothing() {
+    let bench = start(folder(&[("a", GOOD), ("b", GOOD)]), None).await;
+    fs::rename(bench.path("endpoints"), bench.path("away")).unwrap();
+    bench.write("postrider.toml", "[catalogue]\nevents = ['delivered', 'read', 'failed']\n");
+    let outcome = bench.handle.reload().await;
+    assert_eq!(outcome.result(), "rejected");
+    assert_eq!(outcome.errors()[0].message, "\"sent\" cannot go from events: used by a, b");
+    bench.write("postrider.toml", "[catalogue]\naccounts = 'required'\n");
+    let message = &bench.handle.reload().await.errors()[0].message.clone();
+    assert!(message.ends_with("none is named by a, b"), "{message}");
+    bench.stop().await;
+}
+
 #[test]
 fn a_first_start_needs_its_folder_but_no_endpoint() {
     let folder = folder(&[]);

@@ -133,6 +133,22 @@ async fn a_last_good_version_that_could_not_be_kept_is_kept_by_the_next_round() 
 }
 
 #[tokio::test]
+async fn a_bad_file_never_falls_back_behind_the_version_that_runs() {
+    let (mut bench, _asked) = two(Arc::new(Ahead)).await;
+    let kept = bench.path("data/last-good");
+    let old = fs::read_to_string(kept.join("a.toml")).unwrap();
+    // Its new text has no place to be written to.
+    fs::create_dir(kept.join(".a.new")).unwrap();
+    bench.write("endpoints/a.toml", &format!("concurrency = 3\n{old}"));
+    assert_eq!(bench.handle.reload().await.changes(), ["a changed"]);
+    assert_eq!(bench.next().await.endpoints[0].delivery.concurrency.get(), 3);
+    bench.write("endpoints/a.toml", "events = ['nope']");
+    assert_eq!(bench.handle.reload().await.changes(), [""; 0]);
+    assert_eq!(bench.next().await.endpoints[0].delivery.concurrency.get(), 3);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_start_reads_everything_once_and_the_first_round_keeps_what_is_not_kept() {
     let (bench, asked) = two(Arc::new(Ahead)).await;
     bench.handle.stop();
