@@ -16,6 +16,7 @@ mod endpoint;
 mod endpoints;
 mod explain;
 mod filter;
+mod front;
 mod guard;
 mod login;
 mod object;
@@ -47,6 +48,7 @@ pub use endpoint::{
 };
 pub use explain::{EndpointExplanation, ExplainEvent, Explanation};
 pub use filter::{DeliveryFilter, Wanted, rfc3339};
+pub use front::Front;
 pub use page::PageBackend;
 pub use problem::Problem;
 pub use serve::serve;

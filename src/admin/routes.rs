@@ -71,8 +71,8 @@ async fn metrics(State(backend): Backend) -> Response {
 
 /// Whether the process answers
 #[utoipa::path(get, path = "/-/healthy", tag = "daemon", responses((status = 200, body = Health)))]
-async fn healthy() -> Json<Health> {
-    Json(Health { status: "ok".to_owned(), reason: None })
+async fn healthy() -> Response {
+    health(Ok(()))
 }
 
 /// Whether events are taken
@@ -81,8 +81,13 @@ async fn healthy() -> Json<Health> {
     (status = 503, body = Health, description = "starting, stopping, or the spool fails"),
 ))]
 async fn ready(State(backend): Backend) -> Response {
-    match backend.ready() {
-        Ok(()) => healthy().await.into_response(),
+    health(backend.ready())
+}
+
+/// What a health path answers, where this is the matter.
+pub(super) fn health(ready: Result<(), String>) -> Response {
+    match ready {
+        Ok(()) => Json(Health { status: "ok".to_owned(), reason: None }).into_response(),
         Err(reason) => {
             let health = Health { status: "unready".to_owned(), reason: Some(reason) };
             (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()

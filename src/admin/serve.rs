@@ -1,13 +1,13 @@
 use super::backend::AdminBackend;
 use super::door::Peer;
-use super::page::Page;
-use super::routes::router;
+use super::front::Front;
 use crate::net::secured;
-use axum::Extension;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,44 +40,57 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn AdminBackend>, shutdo
         tracing::error!("the admin listener has no address; it is not served");
         return;
     };
-    let tls = Arc::clone(&backend);
-    let page = Page::of(&backend);
-    let routes = router(backend, listen, page.clone());
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
-    let mut look = tokio::time::interval(LOOK);
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            _ = look.tick(), if page.is_some() => {
-                let page = page.clone();
-                connections.spawn(async move { if let Some(page) = page { page.look().await } });
-                continue;
-            }
-            accepted = accept(&listener, &room) => accepted,
-        };
-        let Some((stream, permit)) = accepted else { continue };
-        let peer = stream.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-        let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
-        let (http, watcher, tls) = (http.clone(), graceful.watcher(), tls.tls());
-        connections.spawn(async move {
-            // What breaks a connection is the other side's business.
-            if let Ok(stream) = secured(stream, tls.as_deref(), HEADER_TIME).await {
-                let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
-            }
-            drop(permit);
-        });
+    let front = Arc::new(Front::new(listen, None));
+    front.open(backend);
+    front.serve(listener, shutdown).await;
+}
+
+impl Front {
+    /// The same, from before there is a backend.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(_) = connections.join_next() => continue,
+                () = self.opened.notified() => {
+                    look.reset_immediately();
+                    continue;
+                }
+                _ = look.tick(), if self.page().is_some() => {
+                    let page = self.page().cloned();
+                    connections.spawn(async move { if let Some(page) = page { page.look().await } });
+                    continue;
+                }
+                accepted = accept(&listener, &room) => accepted,
+            };
+            let Some((stream, permit)) = accepted else { continue };
+            let peer = Peer(stream.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()));
+            let (http, watcher, front) = (http.clone(), graceful.watcher(), Arc::clone(&self));
+            let tls = front.tls();
+            connections.spawn(async move {
+                // What breaks a connection is the other side's business.
+                if let Ok(stream) = secured(stream, tls.as_deref(), HEADER_TIME).await {
+                    let service = service_fn(move |request: Request<Incoming>| {
+                        Arc::clone(&front).answer(peer, request)
+                    });
+                    let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
+                }
+                drop(permit);
+            });
+        }
+        drop(listener);
+        if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+            tracing::warn!("admin connections were cut: they took longer than {} s to end", GRACE.as_secs());
+        }
+        connections.shutdown().await;
     }
-    drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
-        tracing::warn!("admin connections were cut: they took longer than {} s to end", GRACE.as_secs());
-    }
-    connections.shutdown().await;
 }
 
 async fn accept(

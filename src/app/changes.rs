@@ -179,6 +179,7 @@ fn differences(old: &EndpointSpec, new: &EndpointSpec) -> Vec<String> {
             ("concurrency", was.concurrency != is.concurrency),
             ("ordering", was.ordering != is.ordering),
             ("rate", was.rate != is.rate),
+            ("keep_answer", was.keep_answer != is.keep_answer),
             ("retry", was.retry != is.retry),
             ("breaker", was.breaker != is.breaker),
         ];
@@ -195,6 +196,9 @@ fn differences(old: &EndpointSpec, new: &EndpointSpec) -> Vec<String> {
         } else {
             lines.push(format!("destination: {was} -> {is}"));
         }
+    }
+    if lines.is_empty() {
+        lines.push("settings changed".to_owned());
     }
     lines
 }
@@ -223,3 +227,6 @@ fn selection(key: &str, old: &Selection, new: &Selection, lines: &mut Vec<String
         (Selection::All, Selection::Some(names)) => lines.push(format!("{key}: {}", names.join(", "))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use super::live::Live;
 use super::replays::Replays;
 use super::store::Store;
 use super::{App, AppOptions, StartError};
-use crate::admin;
+use crate::admin::Front;
 use crate::chance::SystemChance;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigErrors, DaemonConfig, Loader, SystemSecrets};
@@ -32,6 +32,8 @@ impl App {
     /// See [`StartError`]. An endpoint's file that is invalid is none.
     pub async fn start(options: AppOptions) -> Result<Self, StartError> {
         let AppOptions { config: path, sinks: added, metrics } = options;
+        // Before the files are read: the default of `limits.attempts` goes by it, then as at every later reading.
+        let descriptors = descriptors();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut sinks = Sinks::standard();
         for sink in added {
@@ -59,6 +61,20 @@ impl App {
         let (admin_listener, admin_at) = bind(&daemon, daemon.admin.listen, "admin.listen")?;
         let own = vec![ingress_at, admin_at];
         let network = Network::new(daemon.network.clone(), own, Arc::new(SystemResolver::new()));
+
+        // Who looks at a daemon whose spool takes long to open is told so at once. A start that comes to nothing ends
+        // this too.
+        let front = Arc::new(Front::new(admin_at, daemon.admin.tls.clone()));
+        let (stop_admin, admin_over) = (CancellationToken::new().drop_guard(), CancellationToken::new());
+        #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]
+        let serving_admin = tokio::spawn({
+            let (stop, over) = (stop_admin.token().clone(), admin_over.clone().drop_guard());
+            let front = Arc::clone(&front);
+            async move {
+                let _over = over;
+                front.serve(admin_listener, stop).await;
+            }
+        });
 
         let router_slot: Arc<OnceLock<RouterHandle>> = Arc::default();
         let spool = blocking({
@@ -131,7 +147,7 @@ impl App {
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             config: Arc::clone(&config),
-            limits: Limits::default().within(descriptors()),
+            limits: Limits::default().within(descriptors),
         });
         let started = clock.now();
         let draining = CancellationToken::new();
@@ -159,23 +175,15 @@ impl App {
             deliveries,
             draining,
         });
-        let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-        let (ingress_over, admin_over) = (CancellationToken::new(), CancellationToken::new());
+        // First, so that whoever has had an event taken is answered here as well.
+        front.open(backend.clone());
+        let (stop_ingress, ingress_over) = (CancellationToken::new(), CancellationToken::new());
         #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]
         let serving_ingress = tokio::spawn({
             let (stop, over) = (stop_ingress.clone(), ingress_over.clone().drop_guard());
             async move {
                 let _over = over;
                 ingress.run(ingress_listener, stop).await;
-            }
-        });
-        #[expect(clippy::disallowed_methods, reason = "the App owns the handle and stops it")]
-        let serving_admin = tokio::spawn({
-            let (stop, over) = (stop_admin.clone(), admin_over.clone().drop_guard());
-            let backend = backend.clone();
-            async move {
-                let _over = over;
-                admin::serve(admin_listener, backend, stop).await;
             }
         });
         tracing::info!(ingress = %ingress_at, admin = %admin_at, generation = generation.0, "ready");
@@ -185,7 +193,7 @@ impl App {
             backend,
             sink_tasks,
             stop_ingress,
-            stop_admin,
+            stop_admin: stop_admin.disarm(),
             serving_ingress,
             serving_admin,
             ingress_over,

@@ -1,3 +1,5 @@
+mod ready_file;
+
 use super::args::RunArgs;
 use super::exit::{Exit, Failure};
 use super::log;
@@ -5,11 +7,11 @@ use crate::app::{App, AppOptions, StartError};
 use crate::metrics::Metrics;
 use postrider_sink::SinkFactory;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Runs the daemon until it is told to stop. SIGINT and SIGTERM stop it, a second one at once; SIGHUP reloads.
+/// Runs the daemon until it is told to stop. SIGINT and SIGTERM stop it, a second one at once, as the first does where it
+/// is not ready yet; SIGHUP reloads.
 pub(super) fn run(args: &RunArgs, sinks: &[Arc<dyn SinkFactory>]) -> Result<(), Failure> {
     log::start(&args.log, log::DEFAULT_FILTER)?;
     let metrics = Metrics::new();
@@ -18,27 +20,17 @@ pub(super) fn run(args: &RunArgs, sinks: &[Arc<dyn SinkFactory>]) -> Result<(), 
     let _ = metrics::set_global_recorder(metrics.clone());
     let options = AppOptions { config: args.config.clone(), sinks: sinks.to_vec(), metrics };
     if let Some(path) = &args.ready_file {
-        // That of an earlier run tells of another process.
-        let _ = std::fs::remove_file(path);
+        ready_file::clear(path);
     }
     to_its_end(async {
         let mut signals = Signals::new()?;
-        let app = App::start(options).await.map_err(start_failure)?;
-        if let Some(path) = &args.ready_file {
-            announce(path, &app).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
-        }
-        let ended = loop {
-            tokio::select! {
-                told = signals.next() => match told {
-                    Told::Stop(signal) => {
-                        tracing::info!(signal, "stopping");
-                        break Ok(());
-                    }
-                    Told::Reload => drop(app.reload().await),
-                },
-                reason = app.failed() => break Err(Failure::failed(reason)),
-            }
-        };
+        let app = start(options, &mut signals).await?;
+        let announced = args.ready_file.as_deref().map(|path| {
+            let failed = |error: io::Error| Failure::failed(format!("{}: {error}", path.display()));
+            ready_file::announce(path, &app).map_err(failed)
+        });
+        let _ready = announced.transpose()?;
+        let ended = until_told(&app, &mut signals).await;
         tokio::select! {
             () = app.stop() => ended,
             name = signals.stop() => Err(Failure::failed(format!("{name} again: stopped at once"))),
@@ -46,16 +38,32 @@ pub(super) fn run(args: &RunArgs, sinks: &[Arc<dyn SinkFactory>]) -> Result<(), 
     })
 }
 
-/// Whoever finds the file finds all of it.
-fn announce(path: &Path, app: &App) -> io::Result<()> {
-    let ready = serde_json::json!({
-        "ingress": app.ingress(),
-        "admin": app.admin(),
-        "pid": std::process::id(),
-    });
-    let unfinished = path.with_extension("tmp");
-    std::fs::write(&unfinished, ready.to_string())?;
-    std::fs::rename(&unfinished, path)
+/// Starts a daemon, unless a signal comes first: leaving in the midst of it is what a kill is, and loses nothing.
+pub(super) async fn start(options: AppOptions, signals: &mut Signals) -> Result<App, Failure> {
+    tokio::select! {
+        started = App::start(options) => started.map_err(start_failure),
+        name = signals.stop() => Err(Failure::failed(format!("{name}: stopped while starting"))),
+    }
+}
+
+/// Goes on until it is told to stop, or cannot go on.
+async fn until_told(app: &App, signals: &mut Signals) -> Result<(), Failure> {
+    let Signals { stops, hangup } = signals;
+    // Beside the others: a file system that hangs must not keep them from being heard. A SIGHUP that comes during a
+    // reload is remembered, and asks for the next.
+    let reloading = async {
+        while hangup.recv().await.is_some() {
+            drop(app.reload().await);
+        }
+    };
+    tokio::select! {
+        signal = stops.next() => {
+            tracing::info!(signal, "stopping");
+            Ok(())
+        }
+        reason = app.failed() => Err(Failure::failed(reason)),
+        () = reloading => Err(Failure::failed("signals cannot be caught any more")),
+    }
 }
 
 /// Runs a daemon. A thread that is stuck in the system when it ends, in a look-up of a name or in a write to a pipe that
@@ -93,7 +101,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::failed(format!("the runtime did not start: {error}")))
 }
 
-pub(super) fn start_failure(error: StartError) -> Failure {
+fn start_failure(error: StartError) -> Failure {
     match error {
         StartError::Config(text) => Failure::new(Exit::Config, text),
         StartError::Failed(text) => Failure::failed(text),
@@ -102,44 +110,37 @@ pub(super) fn start_failure(error: StartError) -> Failure {
 
 /// The signals a daemon minds, caught from here on.
 pub(super) struct Signals {
+    stops: Stops,
+    hangup: Signal,
+}
+
+/// Those that stop it.
+struct Stops {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
 }
 
 impl Signals {
     pub(super) fn new() -> Result<Self, Failure> {
         let open = || -> io::Result<Self> {
-            Ok(Self {
-                interrupt: signal(SignalKind::interrupt())?,
-                terminate: signal(SignalKind::terminate())?,
-                hangup: signal(SignalKind::hangup())?,
-            })
+            let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            Ok(Self { stops: Stops { interrupt, terminate }, hangup: signal(SignalKind::hangup())? })
         };
         open().map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))
     }
 
-    /// The next one.
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.interrupt.recv() => Told::Stop("SIGINT"),
-            _ = self.terminate.recv() => Told::Stop("SIGTERM"),
-            _ = self.hangup.recv() => Told::Reload,
-        }
-    }
-
     /// The name of the next one that stops.
     pub(super) async fn stop(&mut self) -> &'static str {
-        loop {
-            if let Told::Stop(name) = self.next().await {
-                return name;
-            }
-        }
+        self.stops.next().await
     }
 }
 
-/// What a signal asks for.
-enum Told {
-    Stop(&'static str),
-    Reload,
+impl Stops {
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }

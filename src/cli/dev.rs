@@ -11,7 +11,7 @@ mod tests;
 
 use super::args::{DevArgs, Global};
 use super::client::Client;
-use super::daemon::{Signals, start_failure, to_its_end};
+use super::daemon::{Signals, start, to_its_end};
 use super::exit::{Exit, Failure};
 use super::listen::{UNPRINTED, line};
 use super::receiver::{Access, Arrival, Behaviour, serve};
@@ -57,7 +57,7 @@ async fn stage(args: &DevArgs, sinks: &[Arc<dyn SinkFactory>], global: &Global) 
 
     let options =
         AppOptions { config: folder.config.clone(), sinks: sinks.to_vec(), metrics: Metrics::new() };
-    let app = App::start(options).await.map_err(start_failure)?;
+    let app = start(options, &mut signals).await?;
     let played = play(args, global, &folder, &app, arrived, &mut signals).await;
     tokio::select! {
         () = app.stop() => {}

@@ -131,14 +131,35 @@ async fn rename(name: &str, new: &str, global: &Global) -> Result<(), Failure> {
     nothing_waits(&old, "pause its events or wait until it has them")?;
     let missing = || Failure::failed(format!("{} is no valid TOML: put it right first", old.file));
     let mut settings: Settings = old.settings.clone().ok_or_else(missing)?;
+    let mut draft = settings.clone();
+    draft.insert("state".to_owned(), json!("draft"));
     settings.values_mut().try_for_each(by_reference)?;
     let body = Value::Object(settings).to_string();
     let made = client.clone().expecting(IF_NONE_MATCH, "*")?.put(&to, body).await?;
     read::<EndpointDetail>(&made, &[201])?;
-    let gone = client.expecting(IF_MATCH, &format!("\"{}\"", old.etag))?.delete(&from).await?;
-    if gone.status != 204 {
+    let still_there = |answer: &Answer| {
         let both = format!("{new} was added, but {name} is still there");
-        return Err(Failure { message: both, ..Failure::answer(gone.status, &gone.body) });
+        Failure { message: both, ..Failure::answer(answer.status, &answer.body) }
+    };
+    // Both get what comes now. A draft gets nothing more, so this is all that could be lost with it: what came before the
+    // new one was there.
+    let expecting = |etag: &str| client.clone().expecting(IF_MATCH, &format!("\"{etag}\""));
+    let held = expecting(&old.etag)?.put(&from, Value::Object(draft).to_string()).await?;
+    if held.status != 200 {
+        return Err(still_there(&held));
+    }
+    let held: EndpointDetail = read(&held, &[200])?;
+    let waiting = held.status.ready + held.status.parked;
+    if waiting > 0 {
+        let message = format!("{new} was added, {name} is a draft now, and {waiting} deliveries wait for it");
+        let hint = format!(
+            "`postrider endpoints activate {name}` sends them, and both get what comes until {name} is removed."
+        );
+        return Err(Failure::failed(message).hint(hint));
+    }
+    let gone = expecting(&held.etag)?.delete(&from).await?;
+    if gone.status != 204 {
+        return Err(still_there(&gone));
     }
     changed(&made, "renamed", global)
 }

@@ -187,8 +187,8 @@ impl SpoolConfig {
 }
 
 impl Default for LimitsConfig {
-    /// 512 for every core, but no more than a quarter of the descriptors that the process may open: an attempt needs
-    /// one, and so do idle connections, publishers and the store.
+    /// 512 for every core, but no more than a quarter of the descriptors that the process may open now (a daemon raises
+    /// its limit before it reads its files): an attempt needs one, and so do idle connections, publishers and the store.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;

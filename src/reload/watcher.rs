@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// After a failure of the watching itself.
@@ -43,10 +42,9 @@ impl Default for WatchTimes {
     }
 }
 
-/// A watching thread; it ends with this value.
+/// A watching thread; it is told to end when this value goes.
 pub struct Watcher {
     orders: Sender<Order>,
-    thread: Option<JoinHandle<()>>,
 }
 
 enum Order {
@@ -90,10 +88,10 @@ impl Watcher {
             }
         };
         let thread = std::thread::Builder::new().name("postrider-watch".to_owned()).spawn(run);
-        if let Err(error) = &thread {
+        if let Err(error) = thread {
             tracing::error!(%error, "files are not watched: no thread");
         }
-        Self { orders, thread: thread.ok() }
+        Self { orders }
     }
 
     /// Watches these paths from now on.
@@ -103,11 +101,10 @@ impl Watcher {
 }
 
 impl Drop for Watcher {
+    /// Nobody waits for its end: it may be stuck in a file system that does not answer, and whoever lets go of it must not
+    /// be stuck as well.
     fn drop(&mut self) {
         let _ = self.orders.send(Order::Stop);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

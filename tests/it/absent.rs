@@ -51,7 +51,7 @@ async fn what_waits_for_an_endpoint_whose_file_cannot_be_used_at_a_start_outlive
     let setup = daemon().config("[reload]\nremoved_grace = \"1s\"").file("gone", paused(&receiver, "gone"));
     let setup = setup.file("acme", with_secret(&receiver, "paused"));
     let setup = setup.prepared(|folder| {
-        fs::write(folder.join("pw"), postrider_checker::password("acme")).expect("written")
+        fs::write(folder.join("pw"), postrider_checker::password("acme")).expect("written");
     });
     let mut daemon = setup.start().await;
     collect(&mut daemon, &["acme", "gone"]).await;

@@ -1,9 +1,13 @@
 //! What commands say of files, and how they end.
 
-use crate::support::{Receiver, daemon};
+use crate::support::{Client, Receiver, daemon};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 struct Said {
     code: i32,
@@ -128,6 +132,25 @@ async fn a_ready_file_of_an_earlier_run_is_gone_until_the_next_is_ready() {
 }
 
 #[tokio::test]
+async fn a_second_run_that_fails_leaves_the_ready_file_of_the_first_until_that_is_dead() {
+    let mut first = daemon().start().await;
+    let ready = first.ready_file();
+    let run = |root: &Path| {
+        let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+        postrider(&["run", "-c", &text(root), "--ready-file", &text(&ready)])
+    };
+    let announced = fs::read(&ready).expect("it is ready");
+    let said = run(&first.dir().join("postrider.toml"));
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(said.stderr.contains(&format!("process {}", first.pid())), "{}", said.stderr);
+    assert_eq!(fs::read(&ready).expect("it still is"), announced);
+    first.kill9();
+    let (_folder, wrong) = files("foo = 1\n", &[]);
+    assert_eq!(run(Path::new(&wrong)).code, 78);
+    assert!(!ready.exists(), "nobody is ready");
+}
+
+#[tokio::test]
 async fn a_second_daemon_on_the_same_files_says_who_is_the_first() {
     let mut first = daemon().start().await;
     let taken = first.ingress();
@@ -149,4 +172,46 @@ async fn a_second_daemon_on_the_same_files_says_who_is_the_first() {
     assert!(said.stderr.contains("stop what listens there"), "{}", said.stderr);
     let event = r#"{"event":"sent","product":"crm","data":{"message_id":"m","status":"sent"}}"#;
     assert_eq!(first.post(event).await.status, 202);
+}
+
+/// Passes on to a daemon's admin listener what comes in, a request a connection. Before one that begins so is passed on,
+/// an event is accepted.
+async fn event_before(request: &'static str, from: TcpListener, ingress: SocketAddr, admin: SocketAddr) {
+    let event = r#"{"event":"sent","product":"crm","data":{"message_id":"m","status":"sent"}}"#;
+    loop {
+        let (mut near, _) = from.accept().await.expect("accepted");
+        let mut begin = vec![0; 64 * 1024];
+        let count = near.read(&mut begin).await.expect("read");
+        begin.truncate(count);
+        if begin.starts_with(request.as_bytes()) {
+            let answer = Client::new(ingress).post(event).await.expect("an answer");
+            assert_eq!((answer.status, answer.json()["deliveries"].as_u64()), (202, Some(1)));
+        }
+        let mut far = TcpStream::connect(admin).await.expect("connected");
+        far.write_all(&begin).await.expect("passed on");
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+    }
+}
+
+#[tokio::test]
+async fn a_rename_makes_nothing_dead_that_came_while_it_was_under_way() {
+    // Nobody listens there, so what is accepted waits.
+    let sink = "events = \"all\"\nproducts = \"all\"\n[http]\nurl = \"http://127.0.0.1:9999/\"\n\
+                auth = { basic = { username = \"u\", password = { env = \"PASSWORD\" } } }\n";
+    let mut daemon = daemon().file("acme", sink).env("PASSWORD", "hunter2").start().await;
+    let from = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let admin = format!("http://{}", from.local_addr().expect("an address"));
+    let mut passing = JoinSet::new();
+    let meanwhile = "PUT /api/v1/endpoints/acme-orders ";
+    passing.spawn(event_before(meanwhile, from, daemon.ingress(), daemon.admin_address()));
+    let rename = move || postrider(&["endpoints", "rename", "acme", "acme-orders", "--admin", &admin]);
+    let said = tokio::task::spawn_blocking(rename).await.expect("it ran");
+    assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
+    for part in ["acme-orders was added", "acme is a draft", "1 deliveries wait", "endpoints activate acme"] {
+        assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+    }
+    let old = daemon.endpoint_status("acme").await;
+    let count = |key: &str| old[key].as_u64().expect("a number");
+    assert_eq!((count("ready") + count("parked"), count("dead")), (1, 0), "{old}");
+    assert_eq!(daemon.endpoint_status("acme-orders").await["name"], "acme-orders");
 }

@@ -89,6 +89,8 @@ mod soak;
 #[cfg(test)]
 mod spool;
 #[cfg(test)]
+mod starting;
+#[cfg(test)]
 mod storm;
 #[cfg(test)]
 mod suites;

@@ -1,7 +1,8 @@
 //! SIGTERM: the daemon ends by itself, in time, and loses nothing.
 
-use crate::support::{Client, Load, Scale, daemon, until};
+use crate::support::{Client, EndpointFile, Load, Scale, Way, daemon, until};
 use postrider_checker::verify::Subscription;
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::fs;
@@ -119,4 +120,32 @@ async fn a_write_that_never_ends_keeps_neither_the_first_signal_nor_the_second_f
         let _ = daemon.wait();
         assert!(ended.is_some(), "still running 10 s after {signals} signals");
     }
+}
+
+#[tokio::test]
+async fn a_reload_that_hangs_keeps_no_signal_from_being_heard() {
+    let url = "http://127.0.0.1:9999/";
+    let mut daemon = daemon()
+        .endpoint("acme", |e| {
+            e.url(url);
+        })
+        .start()
+        .await;
+    // A reload keeps a copy of each file that is good: the next one hangs at that, as nobody reads the pipe.
+    let kept = daemon.dir().join("data/last-good");
+    until(Duration::from_secs(30), "the first round is over", async || kept.join("acme.toml").exists()).await;
+    let before = daemon.status().await["generation"].clone();
+    mkfifoat(CWD, kept.join(".acme.new"), Mode::RUSR | Mode::WUSR).expect("a pipe");
+    let mut file = EndpointFile::new("acme");
+    file.url(url).key("concurrency = 2");
+    daemon.files.write(Way::Rename, "acme", &file.text());
+    let pid = Pid::from_raw(daemon.pid()).expect("an id");
+    kill_process(pid, Signal::HUP).expect("told");
+    // It is published before it is kept.
+    until(Duration::from_secs(30), "the reload is under way", async || {
+        daemon.status().await["generation"] != before
+    })
+    .await;
+    let status = daemon.term(Duration::from_secs(15)).await;
+    assert_eq!(status.code(), Some(0), "{status}");
 }

@@ -184,3 +184,29 @@ fn a_change_is_told_once_however_young_its_files_are() {
     }
     assert!(count > 0, "the change went unseen");
 }
+
+#[test]
+fn a_watcher_that_is_stuck_keeps_nobody_who_lets_go_of_it() {
+    let folder = folder(&[]);
+    let paths =
+        WatchPaths { folders: BTreeSet::from([folder.path().join("endpoints")]), ..WatchPaths::default() };
+    let (told, calls) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let changed = move || {
+        let heard = told.send(()).is_ok();
+        // As in a file system that does not answer.
+        let _ = released.recv();
+        heard
+    };
+    let watcher = Watcher::start(paths, POLLED, Arc::new(SystemClock), changed);
+    calls.recv_timeout(Duration::from_secs(10)).expect("it begins");
+    let (done, gone) = mpsc::channel();
+    std::thread::spawn(move || {
+        drop(watcher);
+        let _ = done.send(());
+    });
+    gone.recv_timeout(Duration::from_secs(10)).expect("it is let go of");
+    drop(release);
+    let ended = calls.recv_timeout(Duration::from_secs(10));
+    assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected), "its thread ends by itself");
+}
