@@ -107,16 +107,20 @@ impl Link {
         Poll::Pending
     }
 
-    /// Reads a body into `trail` until its end, or until that has no more room.
-    pub(crate) fn poll_body(&mut self, body: &mut Incoming, trail: &Trail, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads a body until its end, or until `take` wants no more.
+    pub(crate) fn poll_body(
+        &mut self,
+        body: &mut Incoming,
+        take: &mut impl FnMut(&[u8]) -> bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let mut stalled = false;
         loop {
             drive(&mut self.connection, cx);
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     stalled = false;
-                    let bytes = frame.into_data().unwrap_or_default();
-                    if trail.note(|exchange| exchange.push(&bytes)) != Some(true) {
+                    if !take(&frame.into_data().unwrap_or_default()) {
                         return Poll::Ready(());
                     }
                 }
@@ -153,9 +157,12 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// `None`: so much is announced that the connection is not worth keeping.
-    pub(crate) fn new(body: Incoming, until: Instant) -> Option<Self> {
-        (body.size_hint().lower() <= MAX_BODY).then_some(Self { body, left: MAX_BODY, until })
+    /// `Err`: so much is announced that the connection is not worth keeping.
+    pub(crate) fn new(body: Incoming, until: Instant) -> Result<Self, Incoming> {
+        if body.size_hint().lower() > MAX_BODY {
+            return Err(body);
+        }
+        Ok(Self { body, left: MAX_BODY, until })
     }
 }
 

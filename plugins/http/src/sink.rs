@@ -137,7 +137,11 @@ impl HttpSink {
             return;
         }
         let until = self.host.clock.now() + REST;
-        let Some(mut rest) = Rest::new(answer.into_body(), until) else { return };
+        let mut rest = match Rest::new(answer.into_body(), until) {
+            Ok(rest) => rest,
+            Err(body) if trail.wants_answer() => return Box::pin(begin(link, body, trail)).await,
+            Err(_) => return,
+        };
         // Most often it has come with its head.
         let come = poll_fn(|cx| Poll::Ready(link.poll_rest(&mut rest, Some(trail), cx))).await;
         let read = match come {
@@ -230,8 +234,18 @@ async fn listen(mut link: Link, answer: Response<Incoming>, trail: &Trail) {
             head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     });
     let mut body = body;
+    let mut show = |bytes: &[u8]| trail.note(|exchange| exchange.push(bytes)) == Some(true);
     // What is there by then is shown.
-    drop(tokio::time::timeout(REST, poll_fn(|cx| link.poll_body(&mut body, trail, cx))).await);
+    drop(tokio::time::timeout(REST, poll_fn(|cx| link.poll_body(&mut body, &mut show, cx))).await);
+}
+
+/// Reads as much as is wanted of an answer that is too long to be read to its end. Its connection is not kept.
+async fn begin(mut link: Link, mut body: Incoming, trail: &Trail) {
+    let mut keep = |bytes: &[u8]| {
+        trail.body(bytes);
+        trail.wants_answer()
+    };
+    drop(tokio::time::timeout(GRACE, poll_fn(|cx| link.poll_body(&mut body, &mut keep, cx))).await);
 }
 
 fn failed(class: FailureClass, reason: String) -> Outcome {

@@ -1,5 +1,6 @@
 use super::kit::*;
-use postrider_sink::{ConnectErrorKind, FailureClass, Outcome, Verdict, Wait};
+use postrider_sink::{ConnectErrorKind, FailureClass, Outcome, Trail, Verdict, Wait};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -216,6 +217,27 @@ async fn a_body_without_end_changes_nothing_but_the_connection() {
         assert_eq!(first.await.expect("at once").verdict, Verdict::Delivered, "{head}");
         assert_eq!(rig.deliver().await.verdict, Verdict::Delivered);
         assert_eq!(rig.connections(), 2, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn of_an_answer_that_announces_more_than_is_read_the_beginning_is_kept_where_it_is_wanted() {
+    let said = "no such table";
+    let long = said.to_owned() + &" ".repeat(2000);
+    for (body, then, length) in
+        [(long.as_str(), Then::Hold, 1024), (said, Then::Hold, 13), (said, Then::Close, 13)]
+    {
+        let answer = format!("HTTP/1.1 500 Error\r\ncontent-length: 99999\r\n\r\n{body}");
+        let receiver = Receiver::start(vec![reply(&answer, then), ok()]).await;
+        let rig = Rig::new(Way::Tcp(receiver.address)).await;
+        let mut delivery = delivery();
+        delivery.trail = Arc::new(Trail::keeping(1024));
+        assert_eq!(rig.deliver_this(&delivery).await.verdict, http(true, NO_WAIT));
+        let kept = delivery.trail.answer().expect("something is kept");
+        assert!(kept.starts_with(said.as_bytes()), "{kept:?}");
+        assert_eq!(kept.len(), length);
+        assert_eq!(rig.deliver().await.verdict, Verdict::Delivered);
+        assert_eq!(rig.connections(), 2, "that connection is not used again");
     }
 }
 
