@@ -110,8 +110,8 @@ pub enum EndpointMessage {
         seq: Seq,
         /// Whether it was the breaker's probe.
         probe: bool,
-        /// The configuration it was made with.
-        revision: u64,
+        /// Which destination it was made against.
+        destination: u64,
         /// What came of it.
         attempt: Attempt,
     },
@@ -147,6 +147,10 @@ pub struct EndpointState {
     pub(super) now_ms: u64,
     /// Counts the configurations this actor has had: what is based on an older one says so.
     pub(super) revision: u64,
+    /// Counts the destinations this actor has had: how an older one fares says nothing about the one of now.
+    pub(super) destination: u64,
+    /// Attempts under way against older ones.
+    pub(super) former: usize,
     pub(super) sink: Option<Arc<dyn Sink>>,
     pub(super) lease: Option<Lease>,
     pub(super) remembered: Remembered,
@@ -230,8 +234,8 @@ impl Actor for EndpointActor {
                 state.on_read(target, asked, result)?;
             }
             EndpointMessage::Fetched { asked, result } => state.on_fetched(&asked, result)?,
-            EndpointMessage::AttemptFinished { seq, probe, revision, attempt } => {
-                state.on_attempt(seq, probe, revision, &attempt);
+            EndpointMessage::AttemptFinished { seq, probe, destination, attempt } => {
+                state.on_attempt(seq, probe, destination, &attempt);
             }
             EndpointMessage::Hasten { seq, reply } => {
                 let _gone = reply.send(state.window.hasten(seq));
@@ -269,6 +273,8 @@ impl EndpointState {
             now,
             now_ms,
             revision: 0,
+            destination: 0,
+            former: 0,
             sink: None,
             lease: None,
             window: Window::new(settings.ordering),

@@ -30,18 +30,19 @@ pub struct Attempt {
 /// attempt.
 pub async fn attempt(sink: &dyn Sink, delivery: &Delivery, deadline: Duration, clock: &dyn Clock) -> Attempt {
     let started = clock.now();
-    let made = AssertUnwindSafe(sink.deliver(delivery)).catch_unwind();
-    let outcome = match tokio::time::timeout(deadline, made).await {
+    // The deadline is inside: what it drops may panic as well.
+    let made = async { tokio::time::timeout(deadline, sink.deliver(delivery)).await };
+    let outcome = match AssertUnwindSafe(made).catch_unwind().await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => {
+        // The destination had said that it has it; only the rest of its answer came too late.
+        Ok(Err(_)) if delivery.trail.read().status.is_some_and(|status| (200..300).contains(&status)) => {
+            Outcome::delivered("".into())
+        }
+        Ok(Err(_)) => Outcome::failed(FailureClass::Timeout, format!("no answer within {deadline:?}")),
+        Err(panic) => {
             let reason = format!("the sink panicked: {}", panic_text(panic.as_ref()));
             Outcome::failed(FailureClass::SinkError, reason)
         }
-        // The destination had said that it has it; only the rest of its answer came too late.
-        Err(_) if delivery.trail.read().status.is_some_and(|status| (200..300).contains(&status)) => {
-            Outcome::delivered("".into())
-        }
-        Err(_) => Outcome::failed(FailureClass::Timeout, format!("no answer within {deadline:?}")),
     };
     let took = clock.now().saturating_duration_since(started);
     Attempt { outcome, took, timings: delivery.trail.read(), answer: delivery.trail.answer() }
@@ -99,6 +100,16 @@ mod tests {
         Panics,
         PanicsLater,
         Hangs,
+        PanicsWhenDropped,
+    }
+
+    /// Panics when it is let go, unless something panics already.
+    struct Guard;
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "not given back");
+        }
     }
 
     #[async_trait]
@@ -111,6 +122,10 @@ mod tests {
                     panic!("{} rows", 7)
                 }
                 Self::Hangs => std::future::pending().await,
+                Self::PanicsWhenDropped => {
+                    let _guard = Guard;
+                    std::future::pending().await
+                }
             }
         }
     }
@@ -147,6 +162,7 @@ mod tests {
             (Bad::Panics, FailureClass::SinkError, "the sink panicked: no such table"),
             (Bad::PanicsLater, FailureClass::SinkError, "the sink panicked: 7 rows"),
             (Bad::Hangs, FailureClass::Timeout, "no answer within 15s"),
+            (Bad::PanicsWhenDropped, FailureClass::SinkError, "the sink panicked: not given back"),
         ] {
             let delivery = postrider_sink::testkit::delivery("evt_1");
             let made = attempt(&sink, &delivery, Duration::from_secs(15), &SystemClock).await;

@@ -4,29 +4,48 @@ use super::hold::Hold;
 use crate::ids::Seq;
 use crate::policy::{Probe, Transition};
 use crate::spool::{DeadReason, HistoryNote, Parked, Settlement, Steps};
-use postrider_sink::{FailureClass, Verdict, Wait};
+use postrider_sink::{FailureClass, Outcome, Verdict, Wait};
 use std::sync::Arc;
 use std::time::Duration;
 
 impl EndpointState {
     /// An attempt ended: what it means for the delivery, and what for the endpoint.
-    pub(super) fn on_attempt(&mut self, seq: Seq, probe: bool, revision: u64, attempt: &Attempt) {
-        let result = match attempt.outcome.verdict {
-            Verdict::Delivered => Ok(()),
-            Verdict::Failed { class, .. } => Err(class),
-            Verdict::Suspend | Verdict::Reject => Err(refusal(attempt)),
-            Verdict::Blocked => return self.on_blocked(seq, probe, &attempt.outcome.reason),
+    pub(super) fn on_attempt(&mut self, seq: Seq, probe: bool, destination: u64, attempt: &Attempt) {
+        let Outcome { verdict, reason } = &attempt.outcome;
+        let result = match *verdict {
+            Verdict::Delivered => Some(Ok(())),
+            Verdict::Failed { class, .. } => Some(Err(class)),
+            Verdict::Suspend | Verdict::Reject => Some(Err(refusal(attempt))),
+            Verdict::Blocked => None,
         };
-        self.args.metrics.attempt(result, attempt.took);
-        self.hold.blocked_until = None;
-        if result.is_err() {
-            self.problem(&attempt.outcome.reason);
+        if let Some(result) = result {
+            self.args.metrics.attempt(result, attempt.took);
         }
-        match attempt.outcome.verdict {
-            Verdict::Delivered => {
-                self.judge(probe, Some(true), Probe::Succeeded);
-                self.deliver(seq, attempt);
+        // How the destination of before fares says nothing about the one of now.
+        let current = destination == self.destination;
+        if current {
+            self.learn(probe, &attempt.outcome);
+        } else {
+            self.former = self.former.saturating_sub(1);
+        }
+        match *verdict {
+            Verdict::Delivered => self.deliver(seq, attempt),
+            Verdict::Failed { .. } if probe => self.probed(seq, attempt),
+            Verdict::Failed { wait, .. } => {
+                let wait = if current { bounded(wait) } else { Wait::None };
+                self.retry(seq, wait, attempt);
             }
+            Verdict::Suspend if current => self.bury(seq, DeadReason::Gone, reason, Some(attempt)),
+            Verdict::Reject => self.bury(seq, DeadReason::Rejected, reason, Some(attempt)),
+            // Nothing was sent, or what is gone is the destination of before: the delivery is as it was.
+            Verdict::Suspend | Verdict::Blocked => self.window.release(seq),
+        }
+    }
+
+    /// What an attempt says about the endpoint.
+    fn learn(&mut self, probe: bool, outcome: &Outcome) {
+        match outcome.verdict {
+            Verdict::Delivered => self.judge(probe, Some(true), Probe::Succeeded),
             Verdict::Failed { breaker, wait, .. } => {
                 let wait = bounded(wait);
                 let told_to_wait = matches!(wait, Wait::Endpoint(_));
@@ -37,28 +56,25 @@ impl EndpointState {
                     (false, false) => Probe::Succeeded,
                 };
                 self.judge(probe, breaker.then_some(false), finding);
-                self.wait(wait);
-                if probe {
-                    self.probed(seq, attempt);
-                } else {
-                    self.retry(seq, wait, attempt);
+                match wait {
+                    Wait::Endpoint(asked) if probe => self.wait(asked.max(Hold::SHORTEST_PROBE_WAIT)),
+                    Wait::Endpoint(asked) => self.wait(asked),
+                    Wait::None | Wait::Delivery(_) => {}
                 }
-            }
-            Verdict::Suspend if revision != self.revision => {
-                // What is gone is the destination of before: the one of now is asked at once.
-                self.judge(probe, None, Probe::Inconclusive);
-                self.window.release(seq);
             }
             Verdict::Suspend => {
                 self.judge(probe, None, Probe::Inconclusive);
                 self.suspend();
-                self.bury(seq, DeadReason::Gone, &attempt.outcome.reason, Some(attempt));
             }
-            Verdict::Reject => {
-                self.judge(probe, None, Probe::Succeeded);
-                self.bury(seq, DeadReason::Rejected, &attempt.outcome.reason, Some(attempt));
+            Verdict::Reject => self.judge(probe, None, Probe::Succeeded),
+            Verdict::Blocked => {
+                self.judge(probe, None, Probe::Inconclusive);
+                return self.block(&outcome.reason);
             }
-            Verdict::Blocked => {}
+        }
+        self.hold.blocked_until = None;
+        if outcome.verdict != Verdict::Delivered {
+            self.problem(&outcome.reason);
         }
     }
 
@@ -68,10 +84,8 @@ impl EndpointState {
         self.settle(seq, Err(reason), text, attempt);
     }
 
-    /// Nothing was sent: the delivery is as it was, and the endpoint is looked at again in a minute.
-    fn on_blocked(&mut self, seq: Seq, probe: bool, reason: &str) {
-        self.judge(probe, None, Probe::Inconclusive);
-        self.window.release(seq);
+    /// Nothing was sent: the endpoint is looked at again in a minute.
+    fn block(&mut self, reason: &str) {
         if self.hold.blocked_until.is_none() {
             let name = &self.args.spec.identity.name;
             tracing::warn!(endpoint = %name, %reason, "blocked: its deliveries are held");
@@ -109,7 +123,7 @@ impl EndpointState {
         let Some(lease) = &self.lease else { return };
         let note = self.note(spent + u32::from(attempt.is_some()), text, attempt);
         let next = self.cursor.map_or(Seq(0), |cursor| Seq(cursor.0.saturating_add(1)));
-        let low = self.window.low().unwrap_or(next);
+        let low = self.window.low(next);
         self.args.spool.settle(lease, seq, Settlement { result, note, low });
     }
 
@@ -184,8 +198,7 @@ impl EndpointState {
     }
 
     /// The destination asked the whole endpoint to wait.
-    fn wait(&mut self, wait: Wait) {
-        let Wait::Endpoint(wait) = wait else { return };
+    fn wait(&mut self, wait: Duration) {
         let until = self.now + wait;
         if self.hold.wait_until.is_some_and(|earlier| earlier >= until) {
             return;

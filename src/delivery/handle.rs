@@ -20,13 +20,11 @@ impl EndpointHandle {
     /// Deliveries with bodies that may wait in a mailbox; what is more is read from the spool.
     pub const CREDIT: usize = 1024;
 
-    /// Wraps a started actor. `attempts` tracks its attempts.
+    /// Wraps an actor that was started now. `attempts` tracks its attempts.
     #[must_use]
-    pub const fn new(
-        actor: ActorRef<EndpointMessage>,
-        shared: Arc<EndpointShared>,
-        attempts: TaskTracker,
-    ) -> Self {
+    pub fn new(actor: ActorRef<EndpointMessage>, shared: Arc<EndpointShared>, attempts: TaskTracker) -> Self {
+        // What the one before had in its mailbox went with it.
+        shared.mailbox().store(0, Ordering::SeqCst);
         Self { actor, shared, attempts, sent: 0 }
     }
 
@@ -55,13 +53,13 @@ impl EndpointHandle {
             self.send(EndpointMessage::Wake(wake));
             return;
         };
-        let waiting = self.shared.mailbox().load(Ordering::Acquire);
-        if waiting + count <= Self::CREDIT {
-            self.shared.mailbox().fetch_add(count, Ordering::AcqRel);
+        if self.shared.mailbox().load(Ordering::SeqCst) + count <= Self::CREDIT {
+            self.shared.mailbox().fetch_add(count, Ordering::SeqCst);
             self.send(EndpointMessage::Wake(wake));
         } else {
             self.shared.miss(last);
-            if waiting == 0 {
+            // Looked at after that: it may have taken up the last one meanwhile, and not have seen what it missed.
+            if self.shared.mailbox().load(Ordering::SeqCst) == 0 {
                 self.send(EndpointMessage::Missed);
             }
         }

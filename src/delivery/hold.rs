@@ -40,6 +40,9 @@ impl Hold {
     pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60);
     /// The longest that a destination may ask to wait.
     pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+    /// How long an endpoint is left alone at least whose destination answered a probe by asking to wait. A probe spends
+    /// nothing: where the destination asks for no time at all, nothing else would keep the next one.
+    pub(super) const SHORTEST_PROBE_WAIT: Duration = Duration::from_secs(1);
 
     pub(super) fn new(
         spec: &EndpointSpec,
@@ -127,6 +130,8 @@ impl EndpointState {
             self.build_sink(myself);
         }
         if old.fingerprint() != spec.fingerprint() {
+            self.destination += 1;
+            self.former = self.window.in_flight();
             self.forgive();
         }
     }

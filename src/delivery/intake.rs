@@ -1,6 +1,7 @@
 use super::actor::{EndpointMessage, EndpointState, Held};
 use super::hold::{Gate, Hold};
 use crate::ids::Seq;
+use crate::policy::Room;
 use crate::spool::{Lease, Parked, Pending, ReadLimit, SpoolError, StoredEvent, Wake};
 use ractor::ActorRef;
 use std::collections::HashSet;
@@ -41,7 +42,7 @@ impl EndpointState {
     pub(super) fn on_wake(&mut self, wake: Wake) {
         self.seen += 1;
         let Some(last) = wake.events.last().map(|event| event.seq) else { return };
-        self.args.shared.mailbox().fetch_sub(wake.events.len(), Ordering::AcqRel);
+        self.args.shared.mailbox().fetch_sub(wake.events.len(), Ordering::SeqCst);
         let gapless = self.lease.is_some()
             && !self.reading
             && self.caught_up()
@@ -117,14 +118,18 @@ impl EndpointState {
 
     /// Reads more when there is room, and the bodies that are wanted next.
     pub(super) fn feed(&mut self, myself: &ActorRef<EndpointMessage>, now: Instant) {
+        if self.held_bytes >= MOST_BYTES && self.window.blocked() > 0 {
+            self.drop_blocked();
+        }
         let Some(lease) = &self.lease else { return };
         if self.hold.read_again.is_some_and(|again| again > now) || self.hold.draining {
             return;
         }
         let probing = !self.breaker.is_closed();
-        let slots = self.slots_held();
-        // Half a window at a time: a read of a few costs as much as one of many.
-        let room = Some(self.window.room(slots).slots).filter(|room| room * 2 >= slots).unwrap_or_default();
+        // Half a window at a time: a read of a few costs as much as one of many. What takes the other half is attempted,
+        // and then it is settled or parked: so it comes to that, however many are parked.
+        let Room { slots: room, most } = self.window.room(self.slots_held());
+        let room = if room * 2 >= most { room } else { 0 };
         // While it may not send, one delivery is enough to probe with.
         let wanted = if probing && !self.window.is_empty() { 0 } else { room };
         if let Some(count) = NonZeroUsize::new(wanted).filter(|_| {
@@ -163,6 +168,16 @@ impl EndpointState {
         }
     }
 
+    /// Lets the bodies go of what waits for the retry of another: it may have had to since its body came, when the order
+    /// changed. They must not keep what could be sent from being read.
+    fn drop_blocked(&mut self) {
+        let held = self.held.iter().filter(|(_, held)| held.event.is_some()).map(|(seq, _)| *seq);
+        let blocked: Vec<Seq> = held.filter(|seq| self.window.is_blocked(*seq)).collect();
+        for seq in blocked {
+            self.drop_body(seq);
+        }
+    }
+
     /// These are gone: what is not in flight is not attempted any more, and what is leaves no trace.
     pub(super) fn forget(&mut self, seqs: Vec<Seq>) {
         let flying: HashSet<Seq> = self.window.flying().collect();
@@ -193,6 +208,9 @@ impl EndpointState {
         if self.window.add(seq, event.key(), None) {
             self.held_bytes += event.body.len();
             self.held.insert(seq, Held { event: Some(event), attempts: 0 });
+            if self.window.is_blocked(seq) {
+                self.drop_body(seq);
+            }
         }
     }
 
@@ -201,10 +219,9 @@ impl EndpointState {
         if self.bodiless == 0 {
             return Vec::new();
         }
-        if self.sink.is_none() || self.hold.gate(self.now) != Gate::Open {
-            return self.probe_body();
-        }
-        if !self.breaker.is_closed() {
+        // With the gate open for one, that one is the next, as with an open gate.
+        let shut = matches!(self.hold.gate(self.now), Gate::Shut(_));
+        if self.sink.is_none() || shut || !self.breaker.is_closed() {
             return self.probe_body();
         }
         let slots = self.args.spec.delivery.concurrency.get();

@@ -47,7 +47,10 @@ impl EndpointState {
                     self.breaker.slots(concurrency).min(self.slow_start.slots(concurrency))
                 }
             };
-            if self.window.in_flight() >= most || !self.may_be_repeated() {
+            let flying = self.window.in_flight();
+            // Those against a destination of before have slots, as many as there are; of what this one may have they
+            // take nothing.
+            if flying.saturating_sub(self.former) >= most || !self.may_be_repeated() {
                 return None;
             }
             let probing = !self.breaker.is_closed();
@@ -56,9 +59,8 @@ impl EndpointState {
                 continue;
             }
             // The first one is everybody's; what more there is, all share.
-            let own = self.window.in_flight();
-            let permit = if own == 0 { None } else { self.args.limit.take(own) };
-            if own > 0 && permit.is_none() {
+            let permit = if flying == 0 { None } else { self.args.limit.take(flying) };
+            if flying > 0 && permit.is_none() {
                 return None;
             }
             // Asked first: what it keeps from starting takes nothing of the rate.
@@ -120,13 +122,13 @@ impl EndpointState {
             delivery(event, held.attempts + 1, keep_answer, &*self.args.chance)
         };
         self.window.start(seq);
-        let (deadline, revision) = (self.args.spec.delivery.timeout, self.revision);
+        let (deadline, destination) = (self.args.spec.delivery.timeout, self.destination);
         let (clock, myself) = (Arc::clone(&self.args.clock), myself.clone());
         let tracked = self.args.attempts.token();
         self.tasks.spawn(async move {
             let attempt = attempt(&*sink, &sending, deadline, &*clock).await;
             drop((tracked, permit));
-            drop(myself.cast(EndpointMessage::AttemptFinished { seq, probe, revision, attempt }));
+            drop(myself.cast(EndpointMessage::AttemptFinished { seq, probe, destination, attempt }));
         });
     }
 

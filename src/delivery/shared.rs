@@ -194,7 +194,9 @@ impl EndpointShared {
         *self.filter_problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Deliveries that are in the mailbox with their bodies.
+    /// Deliveries that are in the mailbox with their bodies. This and what was missed are looked at in one order that
+    /// holds for all (`SeqCst`): of the actor that takes one up and the router that lets it miss one, at least one sees
+    /// what the other has done.
     pub(super) fn mailbox(&self) -> &AtomicUsize {
         &self.mailbox
     }
@@ -202,12 +204,12 @@ impl EndpointShared {
     /// Up to which delivery the actor was not handed everything, so that it must read the spool.
     #[must_use]
     pub fn missed(&self) -> Option<Seq> {
-        self.missed.load(Ordering::Acquire).checked_sub(1).map(Seq)
+        self.missed.load(Ordering::SeqCst).checked_sub(1).map(Seq)
     }
 
     /// Everything up to this delivery is in the spool only. True: that is news.
     pub fn miss(&self, seq: Seq) -> bool {
-        let before = self.missed.fetch_max(seq.0.saturating_add(1), Ordering::AcqRel);
+        let before = self.missed.fetch_max(seq.0.saturating_add(1), Ordering::SeqCst);
         before <= seq.0
     }
 }

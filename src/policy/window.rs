@@ -52,6 +52,8 @@ enum State {
 pub struct Room {
     /// Slots of deliveries that may be attempted soon.
     pub slots: usize,
+    /// How many that would be if all but the parked ones, and those behind them, were gone.
+    pub most: usize,
 }
 
 impl Window {
@@ -79,11 +81,12 @@ impl Window {
     pub fn room(&self, slots: usize) -> Room {
         let parked = self.dues.len();
         if parked >= Self::MOST_PARKED || self.blocked >= Self::MOST_BLOCKED {
-            return Room { slots: 0 };
+            return Room { slots: 0, most: 0 };
         }
         let held = self.items.len().saturating_sub(parked + self.blocked);
         // Whatever is held may be parked in the end.
-        Room { slots: slots.min(Self::MOST_PARKED - parked).saturating_sub(held) }
+        let most = slots.min(Self::MOST_PARKED - parked);
+        Room { slots: most.saturating_sub(held), most }
     }
 
     /// Whether it has nothing.
@@ -98,10 +101,24 @@ impl Window {
         self.in_flight
     }
 
-    /// The first delivery that is not settled.
+    /// Where what is not settled begins: with one that it has, or with `next`, the first that was not taken in. What
+    /// was parked when it began may lie far behind that.
     #[must_use]
-    pub fn low(&self) -> Option<Seq> {
-        self.items.keys().next().copied()
+    pub fn low(&self, next: Seq) -> Seq {
+        self.items.keys().next().map_or(next, |first| next.min(*first))
+    }
+
+    /// How many are behind parked ones.
+    #[must_use]
+    pub const fn blocked(&self) -> usize {
+        self.blocked
+    }
+
+    /// Whether it is behind a parked one.
+    #[must_use]
+    pub fn is_blocked(&self, seq: Seq) -> bool {
+        let behind = |item: &Item| item.state == State::Behind && self.head_is_parked(item.key);
+        self.blocked > 0 && self.items.get(&seq).is_some_and(behind)
     }
 
     /// Takes a delivery in; `due` says when a parked one is to be tried again. False: it has this one already, and

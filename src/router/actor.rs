@@ -71,7 +71,7 @@ pub enum RouterMessage {
         table: Box<Table>,
         /// The endpoints of which the spool remembers a problem.
         troubled: Vec<EndpointUid>,
-        /// Names whose file is rejected.
+        /// Names whose file is rejected, and that have no version to run.
         invalid: Vec<Arc<str>>,
         /// Answered once it is in force, with the table before it: letting go of that one takes time.
         reply: oneshot::Sender<(Generation, Arc<Table>)>,

@@ -180,6 +180,7 @@ impl RouterState {
         self.children.insert(uid, child);
         // Its file was missing when an earlier run ended; the next time its grace begins anew.
         self.remember_removal(uid, None);
+        self.forgive_former(uid, &entry.spec);
     }
 
     /// Starts the actor of an endpoint in use that has none.

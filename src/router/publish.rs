@@ -35,7 +35,7 @@ impl RouterState {
             "published"
         );
 
-        self.rejected = invalid.iter().cloned().collect();
+        self.rejected = invalid.iter().filter(|name| table.named(name).is_none()).cloned().collect();
         for uid in self.children.uids() {
             match table.with_uid(uid) {
                 Some(entry) => self.keep(uid, entry),
@@ -76,6 +76,7 @@ impl RouterState {
         if changed {
             child.forgive();
         }
+        let at_rest = !child.is_running();
         let look_again = child.is_stuck();
         if let Some(actor) = child.actor_mut() {
             if returned {
@@ -91,6 +92,18 @@ impl RouterState {
         self.deps.directory.update(uid, |observed| observed.lifecycle = lifecycle);
         if returned {
             self.remember_removal(uid, None);
+        }
+        if changed && at_rest {
+            self.forgive_former(uid, &entry.spec);
+        }
+    }
+
+    /// What was held against a destination is forgotten where it is another one now; an actor that runs does so itself.
+    pub(super) fn forgive_former(&self, uid: EndpointUid, spec: &EndpointSpec) {
+        let remembered = self.deps.spool.endpoint_state(uid);
+        if remembered.suspended.is_some_and(|(_, gone)| spec.fingerprint() != Some(gone)) {
+            let state = EndpointState { suspended: None, wait_until_ms: None, wait_ms: 0, ..remembered };
+            self.deps.spool.put_endpoint_state(uid, state);
         }
     }
 

@@ -22,11 +22,17 @@ use tokio::sync::{mpsc, oneshot};
 mod absent;
 mod idle;
 mod panics;
+mod reading;
+mod script;
+mod verdicts;
+
+/// What arrived, and where.
+type Arrival = (&'static str, String);
 
 /// Tells what it was given; panics when the message says so.
 struct Tell {
     name: &'static str,
-    seen: mpsc::UnboundedSender<(&'static str, String)>,
+    seen: mpsc::UnboundedSender<Arrival>,
 }
 
 #[async_trait]
@@ -69,43 +75,13 @@ struct House {
     spool: Arc<EmbeddedSpool>,
     metrics: Metrics,
     daemon: Arc<DaemonConfig>,
-    seen: mpsc::UnboundedReceiver<(&'static str, String)>,
-    _folder: tempfile::TempDir,
+    seen: mpsc::UnboundedReceiver<Arrival>,
+    folder: tempfile::TempDir,
 }
 
 async fn house(names: &[&'static str]) -> House {
-    let folder = tempfile::tempdir().unwrap();
-    let (metrics, clock): (_, Arc<dyn Clock>) = (Metrics::new(), Arc::new(SystemClock));
-    let slot: Arc<OnceLock<RouterHandle>> = Arc::default();
     let (tell, seen) = mpsc::unbounded_channel();
-    let listener = Arc::clone(&slot);
-    let spool = EmbeddedSpool::open(
-        &SpoolConfig::at(folder.path().join("data")),
-        DedupLimits { window: Duration::from_secs(60), max: 1000 },
-        Arc::clone(&clock),
-        &metrics,
-        Box::new(move |event| {
-            if let Some(router) = listener.get() {
-                router.spool_event(event);
-            }
-        }),
-    )
-    .unwrap();
-    let router = RouterHandle::start(RouterDeps {
-        table: Arc::default(),
-        directory: Arc::default(),
-        spool: spool.clone(),
-        network: Network::new(NetworkPolicy::default(), Vec::new(), Arc::new(SystemResolver::new())),
-        folder: folder.path().into(),
-        sink_tasks: tokio_util::task::TaskTracker::new(),
-        user_agent: "postrider/test".into(),
-        clock,
-        chance: Arc::new(SystemChance),
-        metrics: metrics.clone(),
-    })
-    .await
-    .unwrap();
-    assert!(slot.set(router.clone()).is_ok());
+    let house = House::open(tempfile::tempdir().unwrap(), seen).await;
     let spec = |name: &'static str| {
         let mut delivery = DeliverySettings::default();
         delivery.retry.schedule = vec![Duration::from_millis(20); 5];
@@ -123,22 +99,8 @@ async fn house(names: &[&'static str]) -> House {
             )),
         })
     };
-    let local = "127.0.0.1:0".parse().unwrap();
-    let daemon = Arc::new(DaemonConfig {
-        ingress: IngressConfig::at(local),
-        admin: AdminConfig::at(local),
-        spool: SpoolConfig::at(folder.path().join("data")),
-        catalogue: Catalogue::default(),
-        network: NetworkPolicy::default(),
-        limits: crate::config::LimitsConfig::default(),
-        reload: ReloadConfig::default(),
-        shutdown: ShutdownConfig::default(),
-        defaults: DeliverySettings::default(),
-    });
-    let endpoints = names.iter().map(|name| spec(name)).collect();
-    let publication = Publication { daemon: Arc::clone(&daemon), endpoints, invalid: Vec::new() };
-    router.publish(publication).await.unwrap();
-    House { router, spool, metrics, daemon, seen, _folder: folder }
+    house.publish(names.iter().map(|name| spec(name)).collect()).await;
+    house
 }
 
 fn event(text: &str) -> NewEvent {
@@ -157,18 +119,89 @@ fn event(text: &str) -> NewEvent {
 }
 
 impl House {
+    /// A router over the spool in this folder; no configuration is in force yet.
+    async fn open(folder: tempfile::TempDir, seen: mpsc::UnboundedReceiver<Arrival>) -> Self {
+        let (metrics, clock): (_, Arc<dyn Clock>) = (Metrics::new(), Arc::new(SystemClock));
+        let slot: Arc<OnceLock<RouterHandle>> = Arc::default();
+        let listener = Arc::clone(&slot);
+        let spool = EmbeddedSpool::open(
+            &SpoolConfig::at(folder.path().join("data")),
+            DedupLimits { window: Duration::from_secs(60), max: 1000 },
+            Arc::clone(&clock),
+            &metrics,
+            Box::new(move |event| {
+                if let Some(router) = listener.get() {
+                    router.spool_event(event);
+                }
+            }),
+        )
+        .unwrap();
+        let router = RouterHandle::start(RouterDeps {
+            table: Arc::default(),
+            directory: Arc::default(),
+            spool: spool.clone(),
+            network: Network::new(NetworkPolicy::default(), Vec::new(), Arc::new(SystemResolver::new())),
+            folder: folder.path().into(),
+            sink_tasks: tokio_util::task::TaskTracker::new(),
+            user_agent: "postrider/test".into(),
+            clock,
+            chance: Arc::new(SystemChance),
+            metrics: metrics.clone(),
+        })
+        .await
+        .unwrap();
+        assert!(slot.set(router.clone()).is_ok());
+        let local = "127.0.0.1:0".parse().unwrap();
+        let daemon = Arc::new(DaemonConfig {
+            ingress: IngressConfig::at(local),
+            admin: AdminConfig::at(local),
+            spool: SpoolConfig::at(folder.path().join("data")),
+            catalogue: Catalogue::default(),
+            network: NetworkPolicy::default(),
+            limits: crate::config::LimitsConfig::default(),
+            reload: ReloadConfig::default(),
+            shutdown: ShutdownConfig::default(),
+            defaults: DeliverySettings::default(),
+        });
+        Self { router, spool, metrics, daemon, seen, folder }
+    }
+
+    /// It is stopped, and started again without a configuration.
+    async fn reopen(self) -> Self {
+        assert!(self.router.stop(Duration::from_secs(10)).await);
+        self.spool.close().await.unwrap();
+        Self::open(self.folder, self.seen).await
+    }
+
+    /// Puts these endpoints in force, and no others.
+    async fn publish(&self, endpoints: Vec<Arc<EndpointSpec>>) {
+        let daemon = Arc::clone(&self.daemon);
+        self.router.publish(Publication { daemon, endpoints, invalid: Vec::new() }).await.unwrap();
+    }
+
     async fn post(&self, text: &str) {
+        self.post_all(vec![event(text)]).await;
+    }
+
+    async fn post_all(&self, events: Vec<NewEvent>) {
         let (reply, receipt) = oneshot::channel();
-        self.router.submit(Submission { events: vec![event(text)], reply, permit: None });
+        self.router.submit(Submission { events, reply, permit: None });
         receipt.await.unwrap().unwrap();
     }
 
-    async fn seen(&mut self, count: usize) -> Vec<(&'static str, String)> {
-        let mut seen = Vec::new();
-        while seen.len() < count {
+    /// What arrives next, so much of it.
+    async fn heard(&mut self, count: usize) -> Vec<Arrival> {
+        let mut heard = Vec::new();
+        while heard.len() < count {
             let next = tokio::time::timeout(Duration::from_secs(20), self.seen.recv()).await;
-            seen.push(next.expect("in time").expect("more"));
+            heard.push(next.expect("in time").expect("more"));
         }
+        heard
+    }
+
+    /// The same, whatever came first.
+    async fn seen(&mut self, count: usize) -> Vec<Arrival> {
+        let mut seen = self.heard(count).await;
         seen.sort();
         seen
     }

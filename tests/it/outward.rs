@@ -161,6 +161,36 @@ async fn a_rejected_file_without_a_version_to_run_shows_as_an_invalid_endpoint()
 }
 
 #[tokio::test]
+async fn whoever_was_gone_is_so_no_longer_when_its_file_names_another_destination() {
+    let receiver = Receiver::start().await;
+    receiver.script("/gone", [Reply::status(410)]);
+    let file = |path: &str| {
+        let mut file = EndpointFile::new("acme");
+        file.url(receiver.url(path)).text()
+    };
+    let mut daemon = daemon().file("acme", file("/gone")).start().await;
+    post(&mut daemon, &["first"]).await;
+    daemon.wait_until("it is gone", |m| is(m, "acme", "gone") && balance(m, "acme")).await;
+    // It is gone after a start, too, and has nothing to do.
+    daemon.term(std::time::Duration::from_secs(30)).await;
+    daemon.start().await;
+    assert_eq!(daemon.endpoint_status("acme").await["state"], "gone");
+    daemon.files.write(Way::Rename, "acme", &file("/moved"));
+    assert_eq!(daemon.reload().await.status, 200);
+    assert_eq!(daemon.endpoint_status("acme").await["state"], "active");
+    assert!(is(&daemon.metrics().await, "acme", "active"));
+    daemon.files.write(Way::Rename, "acme", &file("/gone"));
+    assert_eq!(daemon.reload().await.status, 200);
+    post(&mut daemon, &["second"]).await;
+    daemon.wait_until("it is gone again", |m| is(m, "acme", "gone") && balance(m, "acme")).await;
+    // Or if it was changed while the daemon was down.
+    daemon.term(std::time::Duration::from_secs(30)).await;
+    daemon.files.write(Way::Rename, "acme", &file("/moved"));
+    daemon.start().await;
+    assert_eq!(daemon.endpoint_status("acme").await["state"], "active");
+}
+
+#[tokio::test]
 async fn above_500_endpoints_only_those_with_work_or_a_problem_have_series() {
     let receiver = Receiver::start().await;
     receiver.script("/gone", [Reply::status(410)]);

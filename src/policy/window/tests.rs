@@ -35,6 +35,44 @@ fn no_more_are_parked_at_once_than_may_be_even_if_every_attempt_fails() {
 }
 
 #[test]
+fn what_is_not_settled_begins_with_the_first_not_taken_in_where_all_that_is_held_lies_behind_it() {
+    let mut window = Window::new(Ordering::Message);
+    assert_eq!(window.low(Seq(0)), Seq(0));
+    for seq in [3, 5] {
+        window.add(Seq(seq), MessageKey(seq), Some(start()));
+    }
+    assert_eq!((window.low(Seq(0)), window.low(Seq(4)), window.low(Seq(9))), (Seq(0), Seq(3), Seq(3)));
+    window.settle(Seq(3));
+    assert_eq!((window.low(Seq(0)), window.low(Seq(4)), window.low(Seq(9))), (Seq(0), Seq(4), Seq(5)));
+}
+
+#[test]
+fn whoever_has_very_many_parked_sees_what_an_otherwise_empty_window_would_take() {
+    let mut window = Window::new(Ordering::Message);
+    for seq in 0..9_000 {
+        window.add(Seq(seq), MessageKey(seq), Some(start()));
+    }
+    assert_eq!(window.room(16_384), Room { slots: 1000, most: 1000 });
+    window.add(Seq(9_000), MessageKey(9_000), None);
+    assert_eq!(window.room(16_384), Room { slots: 999, most: 1000 });
+    assert_eq!(window.room(256), Room { slots: 255, most: 256 });
+}
+
+#[test]
+fn only_what_is_behind_a_parked_one_is_blocked() {
+    let mut window = window(Ordering::Message, &[(1, A), (2, A), (3, B)]);
+    assert!(!window.is_blocked(Seq(2)), "its first may go any time");
+    window.start(Seq(1));
+    window.park(Seq(1), start());
+    let blocked: Vec<u64> = (0..5).filter(|seq| window.is_blocked(Seq(*seq))).collect();
+    assert_eq!((blocked, window.blocked()), (vec![2], 1));
+    window.add(Seq(4), A, None);
+    assert!(window.is_blocked(Seq(4)));
+    window.wake_due(start() + Duration::from_secs(1));
+    assert!(!window.is_blocked(Seq(2)) && !window.is_blocked(Seq(4)));
+}
+
+#[test]
 fn deliveries_of_one_message_go_one_after_another_and_others_pass_them() {
     let mut window = window(Ordering::Message, &[(1, A), (2, A), (3, B)]);
     assert_eq!(window.upcoming().collect::<Vec<_>>(), [Seq(1), Seq(3)]);
@@ -231,6 +269,8 @@ proptest! {
             }
             prop_assert!(window.check(), "{window:?}");
             prop_assert_eq!(window.in_flight(), flying.len());
+            prop_assert_eq!(window.low(Seq(u64::MAX)), keys.keys().next().copied().unwrap_or(Seq(u64::MAX)));
+            prop_assert_eq!(window.blocked(), keys.keys().filter(|seq| window.is_blocked(**seq)).count());
         }
         now += Duration::from_secs(60);
         for _ in 0..=keys.len() * 2 + flying.len() {

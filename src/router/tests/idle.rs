@@ -3,7 +3,7 @@
 use super::*;
 
 /// So much time passes at once.
-async fn pass(time: Duration) {
+pub(super) async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
@@ -14,11 +14,12 @@ async fn pass(time: Duration) {
 }
 
 impl House {
-    fn observed(&self) -> super::super::Observed {
+    pub(super) fn observed(&self) -> super::super::Observed {
         self.router.directory().list().remove(0).1
     }
 
-    async fn calm(&self) {
+    /// Waits until nothing is in flight.
+    pub(super) async fn calm(&self) {
         while self.observed().shared.in_flight() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -1,6 +1,8 @@
 //! Sinks that panic, and what they keep running.
 
+use super::script::{acme, taken};
 use super::*;
+use futures_util::future::BoxFuture;
 
 /// A sink that counts on a task, which panics as often as it is told.
 struct Frail {
@@ -138,6 +140,44 @@ async fn a_sink_that_panics_has_failed_one_attempt() {
     house.post("calm").await;
     let seen = house.seen(2).await;
     assert_eq!(seen, [("acme", "calm".to_owned()), ("acme", "panic".to_owned())]);
+    let text = house.metrics.render();
+    assert!(text.contains("postrider_attempts_total{endpoint=\"acme\",result=\"sink_error\"} 1"), "{text}");
+    assert!(text.contains("postrider_actor_restarts_total{actor=\"endpoint\"} 0"), "{text}");
+    house.stop().await;
+}
+
+/// Panics when it is let go, unless something panics already.
+struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "not given back");
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_as_it_is_dropped_at_its_deadline_holds_no_slot() {
+    let mut house = house(&[]).await;
+    let tell = house.listen();
+    let hangs_at_first = move |body: String, attempt: u32| -> BoxFuture<'static, Outcome> {
+        let tell = tell.clone();
+        Box::pin(async move {
+            if body == "hangs" && attempt == 1 {
+                let _guard = Guard;
+                std::future::pending::<()>().await;
+            }
+            taken(&tell, "acme", &body)
+        })
+    };
+    let timeout = Duration::from_millis(50);
+    let concurrency = std::num::NonZeroUsize::MIN;
+    let mut delivery = DeliverySettings { timeout, concurrency, ..DeliverySettings::default() };
+    delivery.retry.schedule = vec![Duration::from_millis(20); 5];
+    house.publish(acme(delivery, 1, hangs_at_first)).await;
+    house.post("hangs").await;
+    house.post("calm").await;
+    let texts: Vec<String> = house.seen(2).await.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["calm", "hangs"]);
     let text = house.metrics.render();
     assert!(text.contains("postrider_attempts_total{endpoint=\"acme\",result=\"sink_error\"} 1"), "{text}");
     assert!(text.contains("postrider_actor_restarts_total{actor=\"endpoint\"} 0"), "{text}");
