@@ -4,6 +4,7 @@
 
 use super::caller::Scope;
 use super::door::{Door, Peer};
+use super::page::signed_out;
 use super::problem::Problem;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -66,8 +67,10 @@ async fn admit(door: &Door, mut request: Request) -> Result<Request, Box<Respons
     let path = request.uri().path().to_owned();
     let reads_openly = HEALTH.contains(&&*path) && !writes;
     let access = door.access();
-    // Scrapers come by any name, and what they get is no page's to read.
-    if !reads_openly && (writes || path != "/metrics") {
+    // Scrapers come by any name where a login, or the operator's word, says who may have what they get. Without either
+    // it is the name that keeps it from a page whose own name was rebound to this machine.
+    let by_any_name = path == "/metrics" && (access.metrics_public || !access.logins.is_empty());
+    if !reads_openly && (writes || !by_any_name) {
         check(request.headers(), door.listen(), &access.hosts, writes).map_err(refuse)?;
     }
     let scraped = path == "/metrics" && access.metrics_public;
@@ -112,17 +115,21 @@ async fn read(request: Request, writes: bool, path: &str) -> Result<Request, Box
     Ok(Request::from_parts(head, Body::from(body)))
 }
 
-/// A person with a browser is led to the page that asks for the password.
+/// A person with a browser is led to the page that asks for the password: at once instead of a screen, by a link where
+/// something was to be done, which is not done by signing in.
 fn turned_away(problem: Problem, request: &Request) -> Response {
     let path = request.uri().path();
     let accepts = single(request.headers(), header::ACCEPT.as_str()).unwrap_or_default();
-    let person = *request.method() == Method::GET && accepts.contains("text/html");
-    if person && !path.starts_with("/api/") && !path.starts_with("/-/") {
+    if !accepts.contains("text/html") || path.starts_with("/api/") || path.starts_with("/-/") {
+        return problem.into_response();
+    }
+    if *request.method() == Method::GET {
         let wanted = request.uri().path_and_query().map_or("/", |wanted| wanted.as_str());
         let next: String = url::form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
         return Redirect::to(&format!("/login?next={next}")).into_response();
     }
-    problem.into_response()
+    let answer = problem.into_response();
+    if answer.status() == StatusCode::UNAUTHORIZED { signed_out() } else { answer }
 }
 
 fn is_scoped(path: &str) -> bool {

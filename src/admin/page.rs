@@ -26,7 +26,7 @@ mod words;
 mod work_routes;
 
 pub use backend::PageBackend;
-pub(super) use routes::router;
+pub(super) use routes::{router, signed_out};
 
 use super::backend::{AdminBackend, EndpointBackend};
 use super::caller::Caller;
@@ -74,15 +74,25 @@ impl Page {
     }
 
     /// How the daemon is, as far as the caller may know.
-    async fn status(&self, caller: &Caller) -> Status {
+    async fn known(&self, caller: &Caller) -> Known {
         let mut status = self.admin.status().await;
-        if caller.scope.account().is_some() {
+        let account = caller.scope.account();
+        if account.is_some() {
             status.endpoints.retain(|endpoint| caller.sees(endpoint.account.as_deref()));
             status.config = super::ConfigStatus::default();
             status.spool = super::SpoolStatus::default();
+            // Why is the operator's to know: it names what is on the machine.
+            status.unready = status.unready.map(|_| String::new());
         }
-        status
+        Known { status, letters: self.facts.letters(account.map(|own| &**own)) }
     }
+}
+
+/// What the caller may know.
+struct Known {
+    status: Status,
+    /// Dead letters that are kept, those of endpoints that are gone too.
+    letters: u64,
 }
 
 /// What a screen puts into the frame.
@@ -99,12 +109,13 @@ impl<'a> Screen<'a> {
         Self { title, tab, path: Vec::new(), code: StatusCode::OK }
     }
 
-    fn show(self, status: &Status, caller: &Caller, body: &Markup) -> Response {
+    fn show(self, known: &Known, caller: &Caller, body: &Markup) -> Response {
         let frame = Frame {
             title: self.title,
             tab: self.tab,
             path: self.path,
-            status,
+            status: &known.status,
+            letters: known.letters,
             login: caller.login.as_deref(),
             operator: caller.scope.account().is_none(),
         };

@@ -11,17 +11,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 mod document;
+mod page;
 
 struct Fake {
     unready: Mutex<Option<String>>,
     rejected: bool,
     access: AdminConfig,
+    page: Option<Arc<dyn PageBackend>>,
 }
 
 impl Default for Fake {
     fn default() -> Self {
         let access = AdminConfig::at(([127, 0, 0, 1], 0).into());
-        Self { unready: Mutex::default(), rejected: false, access }
+        Self { unready: Mutex::default(), rejected: false, access, page: None }
     }
 }
 
@@ -88,7 +90,7 @@ impl AdminBackend for Fake {
     }
 
     async fn status(&self) -> Status {
-        Status { version: "9.9.9".into(), ..Status::default() }
+        Status { version: "9.9.9".into(), unready: self.ready().err(), ..Status::default() }
     }
 
     async fn test(
@@ -116,6 +118,10 @@ impl AdminBackend for Fake {
 
     fn render_metrics(&self) -> String {
         "postrider_build_info{version=\"9.9.9\"} 1\n".to_owned()
+    }
+
+    fn page(&self) -> Option<Arc<dyn PageBackend>> {
+        self.page.clone()
     }
 }
 
@@ -237,12 +243,25 @@ async fn writes_from_other_sites_are_refused() {
 }
 
 #[tokio::test]
-async fn a_rebound_name_cannot_read_the_api_but_a_probe_may_use_any_name() {
-    let served = served(Fake::default()).await;
-    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n");
-    assert_eq!(served.ask(&get("/api/v1/status")).await.0, 403);
-    assert_eq!(served.ask(&get("/-/ready")).await.0, 200);
-    assert_eq!(served.ask(&get("/metrics")).await.0, 200);
+async fn a_rebound_name_reads_neither_the_api_nor_the_metrics_but_a_probe_may_use_any_name() {
+    let alone = served(Fake::default()).await;
+    let get = |path: &str, host: &str, more: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{more}\r\n")
+    };
+    assert_eq!(alone.ask(&get("/api/v1/status", "evil.example", "")).await.0, 403);
+    assert_eq!(alone.ask(&get("/metrics", "evil.example", "")).await.0, 403);
+    assert_eq!(alone.ask(&get("/-/ready", "evil.example", "")).await.0, 200);
+    for host in ["HOST", "localhost:8081", "127.0.0.1", "[::1]:8081"] {
+        assert_eq!(alone.ask(&get("/metrics", host, "")).await.0, 200, "{host}");
+    }
+    // A scraper that is known, or let in by the operator's word, may use another name.
+    let mut named = Fake::default();
+    named.access.hosts = vec!["metrics.example".into()];
+    assert_eq!(served(named).await.ask(&get("/metrics", "metrics.example:8081", "")).await.0, 200);
+    assert_eq!(served(with_logins()).await.ask(&get("/metrics", "evil.example", ANNA)).await.0, 200);
+    let mut public = Fake::default();
+    public.access.metrics_public = true;
+    assert_eq!(served(public).await.ask(&get("/metrics", "evil.example", "")).await.0, 200);
 }
 
 #[tokio::test]
@@ -356,9 +375,15 @@ async fn a_session_is_let_in_until_it_ends_and_its_writes_say_where_they_come_fr
     assert_eq!(reload("origin: http://HOST\r\n").await, 200);
     assert_eq!(reload("sec-fetch-site: same-origin\r\n").await, 200);
     let form = "host: HOST\r\norigin: http://HOST\r\ncontent-type: application/x-www-form-urlencoded\r\n";
-    let (status, text) =
-        served.post("/login", form, "username=anna&password=right&next=//evil.example").await;
-    assert!(status == 303 && text.contains("location: /\r\n"), "{text}");
+    // Browsers leave tabs and line ends out of an address.
+    for next in ["//evil.example", "/%09/evil.example", "/%0a/evil.example", "/%5cevil.example", "evil"] {
+        let entered = format!("username=anna&password=right&next={next}");
+        let (status, text) = served.post("/login", form, &entered).await;
+        assert!(status == 303 && text.contains("location: /\r\n"), "{next}: {text}");
+    }
+    let entered = "username=anna&password=right&next=/deliveries%3Fendpoint%3Dacme";
+    let (_, text) = served.post("/login", form, entered).await;
+    assert!(text.contains("location: /deliveries?endpoint=acme\r\n"), "{text}");
     let out = format!("{form}{cookie}");
     assert_eq!(served.post("/logout", &out, "").await.0, 303);
     assert_eq!(served.ask(&get).await.0, 401);

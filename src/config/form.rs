@@ -35,7 +35,9 @@ impl Loader {
             let version = version(&format!("{}{toml}", fingerprint(&Secret::new(text.to_owned()))));
             return Form { settings: None, toml, version };
         };
-        let mut shower = Shower { resolver: self.resolver(), covered: Vec::new(), leaves: Vec::new() };
+        let filter = root.find(&["filter"]).map(|entry| entry.node.span.clone());
+        let mut shower =
+            Shower { resolver: self.resolver(), filter, covered: Vec::new(), leaves: Vec::new() };
         let settings = match shower.show(&root, false) {
             Value::Object(settings) => Some(settings),
             _ => None,
@@ -101,6 +103,8 @@ fn version(text: &str) -> String {
 
 struct Shower<'a> {
     resolver: Resolver<'a>,
+    /// Where the filter stands: an expression, whatever URLs it compares with.
+    filter: Option<Span>,
     /// Secrets that are written out, with their fingerprints.
     covered: Vec<(Span, String)>,
     /// Where values stand: a `#` within is no comment.
@@ -132,7 +136,7 @@ impl Shower<'_> {
                     Item::String(text) | Item::Datetime(text) => (json!(text), text.clone()),
                     Item::Array(_) | Item::Table(_) => return Value::Null,
                 };
-                if !secret && !has_user(&text) {
+                if !secret && (self.filter.as_ref() == Some(&node.span) || !has_user(&text)) {
                     return value;
                 }
                 let fingerprint = fingerprint(&Secret::new(text));

@@ -118,9 +118,14 @@ pub(super) const DAEMON: &[Key] = &[
         "admin.hosts",
         Kind::Texts,
         "[]",
-        "Names by which browsers reach it, through a proxy perhaps: \"postrider.example.com\".",
+        "Names by which it is reached, through a proxy perhaps, or scraped without a login: \"postrider.example.com\".",
     ),
-    live("admin.metrics_public", Kind::Boolean, "false", "Whether the metrics need no login."),
+    live(
+        "admin.metrics_public",
+        Kind::Boolean,
+        "false",
+        "Whether the metrics need no login, by whatever name they are asked for.",
+    ),
     live("admin.login[].username", Kind::Text, "", "Who may use it: the user name"),
     live("admin.login[].password", Kind::Secret, "", "and the password."),
     live(

@@ -103,6 +103,7 @@ impl Numbers {
         };
         EndpointTraffic {
             endpoint: name.to_owned(),
+            account: None,
             delivered: of(&self.finished, &names::DELIVERY_RESULTS, &|word| word == "delivered"),
             failed: of(&self.attempts, &names::ATTEMPT_RESULTS, &|word| word != "ok"),
             waiting: load(&self.ready) + load(&self.parked),

@@ -21,6 +21,8 @@ pub struct Traffic {
 pub struct EndpointTraffic {
     /// Its name.
     pub endpoint: String,
+    /// The account of the endpoint that has this name now. Series do not say; whoever shows them to others puts it in.
+    pub account: Option<String>,
     /// Deliveries that landed.
     pub delivered: u64,
     /// Attempts that failed.

@@ -59,6 +59,8 @@ mod nats;
 #[cfg(test)]
 mod outward;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod publishers;

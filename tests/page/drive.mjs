@@ -222,6 +222,12 @@ try {
     const context = await page.context().browser().newContext({ javaScriptEnabled: false });
     const plain = await context.newPage();
     await plain.goto(`${site.origin}/endpoints/acme`);
+    // Every way is seen there, and what is entered for one that is not chosen is not lost without a word.
+    await plain.getByLabel("Password", { exact: true }).fill("another");
+    await plain.getByRole("button", { name: "Save and Activate" }).click();
+    assert.match(await plain.locator("#summary").innerText(), /User name and password is not chosen above/);
+    assert.equal(await plain.locator("#password").getAttribute("aria-invalid"), "true");
+    await plain.goto(`${site.origin}/endpoints/acme`);
     await plain.getByRole("checkbox", { name: "Sent" }).uncheck();
     await plain.getByRole("button", { name: "Save and Activate" }).click();
     await plain.waitForURL(/done=active/);

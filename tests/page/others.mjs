@@ -72,6 +72,21 @@ account = "acme"`), {
     await until("its own are gone", async () => (await site.status("own")).dead === 0);
     assert.deepEqual(await Promise.all(["everybodys", "theirs"].map(async (name) => (await site.status(name)).dead)), before);
 
+    // A session that is over, as after a restart of the daemon: an open page says so, Test Event does, and a form does.
+    await page.goto(`${site.origin}/endpoints/own`);
+    await page.context().clearCookies();
+    await page.locator("#away", { hasText: "You are signed out" }).waitFor();
+    assert.equal(await page.locator("#away a").getAttribute("href"), "/login?next=%2Fendpoints%2Fown");
+    await page.getByRole("button", { name: "Test Event" }).click();
+    await until("it is answered", async () => (await page.locator("[data-test][aria-busy]").count()) === 0);
+    assert.equal((await page.locator("#test-result").innerText()).trim(), "");
+    await page.getByRole("button", { name: "Save and Activate" }).click();
+    await page.getByRole("heading", { name: "You are signed out" }).waitFor();
+    await screen("signed-out", page);
+    await page.getByRole("link", { name: "Sign in again" }).click();
+    await signIn("acme", "acme-password");
+    await page.waitForURL(`${site.origin}/`);
+
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.waitForURL(/\/login/);
     assert.match((await page.goto(`${site.origin}/`)).url(), /\/login/);

@@ -11,6 +11,9 @@ pub trait PageBackend: Send + Sync + 'static {
     /// The counters that the pictures are drawn from. Called on a thread that may block.
     fn traffic(&self) -> Traffic;
 
+    /// How many dead letters are kept of endpoints for this account (none: of all endpoints), be they there or gone.
+    fn letters(&self, account: Option<&str>) -> u64;
+
     /// The events and the products there are.
     fn catalogue(&self) -> (Vec<String>, Vec<String>);
 

@@ -76,6 +76,7 @@ pub(super) struct DeadLetters<'a> {
     pub(super) products: &'a [String],
     /// Where the endpoint that is asked for sends now.
     pub(super) destination: Option<&'a str>,
+    /// All that the caller may see, those of endpoints that are gone too.
     pub(super) total: u64,
     pub(super) failed: Option<&'a str>,
 }
@@ -129,15 +130,18 @@ impl DeadLetters<'_> {
     fn how_many(&self) -> String {
         let filtered = self.wanted.filter() != DeliveryFilter::default();
         match self.total {
+            _ if self.is_one() => "this dead letter".to_owned(),
             _ if filtered => "all dead letters that match".to_owned(),
-            1 => "this dead letter".to_owned(),
+            // Another one than what was counted is listed: more have died meanwhile.
+            0 | 1 => "all dead letters".to_owned(),
             total => format!("all {}", parts::counted(total, "dead letter", "dead letters")),
         }
     }
 
-    /// Whether exactly one is meant for certain.
+    /// Whether exactly one is meant for certain: it is listed, and nothing comes before or after it.
     fn is_one(&self) -> bool {
-        self.total == 1 && self.wanted.filter() == DeliveryFilter::default()
+        let alone = |page: &DeadLetterPage| page.dead_letters.len() == 1 && page.cursor.is_none();
+        self.wanted.cursor.is_empty() && self.page.as_ref().is_ok_and(alone)
     }
 
     fn ask_replay(&self) -> Markup {
@@ -322,6 +326,63 @@ fn per(rate: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::DeliveryState;
+
+    #[test]
+    fn one_dead_letter_is_meant_only_where_it_is_listed_alone() {
+        let letter = DeliverySummary {
+            id: "dlv_1".to_owned(),
+            endpoint: "acme".to_owned(),
+            event_id: String::new(),
+            event: "sent".to_owned(),
+            product: "crm".to_owned(),
+            account: None,
+            message_id: "m".to_owned(),
+            state: DeliveryState::Dead,
+            reason: Some("gone".to_owned()),
+            note: None,
+            attempts: 1,
+            code: None,
+            accepted_at: String::new(),
+            ended_at: None,
+            due_at: None,
+            took_ms: None,
+            took_us: None,
+        };
+        let asked = |wanted: Wanted, rows: usize, next: Option<&str>, total: u64| {
+            let dead_letters = vec![letter.clone(); rows];
+            let page = Ok(DeadLetterPage { dead_letters, cursor: next.map(str::to_owned) });
+            let screen = DeadLetters {
+                wanted: &wanted,
+                page: &page,
+                jobs: &[],
+                endpoints: &[],
+                events: &[],
+                products: &[],
+                destination: None,
+                total,
+                failed: None,
+            };
+            (screen.how_many(), screen.draw().into_string())
+        };
+        let delete = || Wanted { ask: "delete".to_owned(), ..Wanted::default() };
+        let of_acme = || Wanted { endpoint: "acme".to_owned(), ..delete() };
+        let later = || Wanted { cursor: "d1".to_owned(), ..delete() };
+        for (wanted, rows, next, total, said) in [
+            (delete(), 1, None, 1, "this dead letter"),
+            (of_acme(), 1, None, 501, "this dead letter"),
+            (delete(), 50, Some("d2"), 501, "all 501 dead letters"),
+            // Counted before the others died.
+            (delete(), 50, Some("d2"), 1, "all dead letters"),
+            (later(), 1, None, 51, "all 51 dead letters"),
+            (of_acme(), 1, Some("d2"), 501, "all dead letters that match"),
+            (of_acme(), 2, None, 501, "all dead letters that match"),
+        ] {
+            let (how_many, drawn) = asked(wanted, rows, next, total);
+            assert_eq!(how_many, said);
+            assert!(drawn.contains(&format!("Delete {said}?")), "{said}");
+        }
+    }
 
     #[test]
     fn a_replay_says_in_words_what_it_takes_and_how_fast() {

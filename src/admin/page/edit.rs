@@ -7,11 +7,11 @@ mod side;
 
 pub(super) use seen::Seen;
 
-use super::form::{Auth, FieldError, Form, KNOBS, find, is_open, plain};
+use super::form::{Auth, FieldError, Form, KNOBS, SAVED, find, is_open, plain};
 use super::parts::{self, Tone, badge, link, segment, title};
 use super::{test_event, words};
 use crate::admin::{Collision, EndpointDetail, TestReport};
-use fields::{anchor, field_error};
+use fields::{anchor, described, field_error};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -231,6 +231,7 @@ impl Edit<'_> {
             .and_then(|http| find(http, &["signing"]));
         let open =
             ["signing", "headers", "account", "filter"].iter().any(|field| self.error(field).is_some());
+        let headers = self.error("headers");
         html! {
             details open[open] {
                 summary { "Account, filter, signing, headers " span.hint { (self.said_more(signed.is_some())) } }
@@ -248,9 +249,13 @@ impl Edit<'_> {
                     }
                     div.field {
                         label for="headers" { "Headers of your own" }
-                        span.hint #headers-hint { "One on each line, for example x-team: orders" }
-                        (field_error("headers", self.error("headers")))
-                        textarea #headers name="headers" rows="3" spellcheck="false" aria-describedby="headers-hint" { (self.form.headers) }
+                        span.hint #headers-hint {
+                            "One on each line, for example x-team: orders"
+                            @if self.form.headers.contains(SAVED) { ". " (SAVED) " keeps a value that is not shown; enter another in its place to change it" }
+                        }
+                        (field_error("headers", headers))
+                        textarea #headers name="headers" rows="3" spellcheck="false"
+                            aria-describedby=[described("headers", true, headers.is_some())] aria-invalid=[headers.map(|_| "true")] { (self.form.headers) }
                     }
                 }
             }
@@ -300,6 +305,7 @@ impl Edit<'_> {
                 }
             }
         };
+        let data = self.error("test_data");
         html! {
             div.section #test {
                 div.legend { h2 { "Test Event" } span.hint { "Uses the settings above, saved or not. Not counted, never retried" } }
@@ -307,12 +313,13 @@ impl Edit<'_> {
                     (select("test_event", "Event", self.events, &self.form.test_event, &self.form.events))
                     (select("test_product", "Product", self.products, &self.form.test_product, &self.form.products))
                 }
-                details open[self.error("test_data").is_some()] {
+                details open[data.is_some()] {
                     summary { "Data of your own " span.hint { "otherwise a sample shaped like a real event" } }
                     div.field {
                         label for="test_data" { "data, as JSON" }
-                        (field_error("test_data", self.error("test_data")))
-                        textarea #test_data name="test_data" rows="4" spellcheck="false" placeholder="{\"message_id\":\"wamid.42\",\"status\":\"delivered\"}" { (self.form.test_data) }
+                        (field_error("test_data", data))
+                        textarea #test_data name="test_data" rows="4" spellcheck="false" placeholder="{\"message_id\":\"wamid.42\",\"status\":\"delivered\"}"
+                            aria-describedby=[described("test_data", false, data.is_some())] aria-invalid=[data.map(|_| "true")] { (self.form.test_data) }
                     }
                 }
                 div #test-result {
@@ -361,3 +368,6 @@ fn fingerprints(value: &Value) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

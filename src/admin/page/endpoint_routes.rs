@@ -90,6 +90,11 @@ async fn act(page: &Page, caller: Caller, detail: Option<&EndpointDetail>, body:
     }
 }
 
+/// What the file says now.
+fn before(detail: Option<&EndpointDetail>) -> Value {
+    Value::Object(detail.and_then(|detail| detail.settings.clone()).unwrap_or_default())
+}
+
 /// The settings that the form stands for, on top of what the file says now.
 fn settings(
     page: &Page,
@@ -98,9 +103,8 @@ fn settings(
     state: &str,
 ) -> super::super::Settings {
     let (events, products) = page.facts.catalogue();
-    let before = Value::Object(detail.and_then(|detail| detail.settings.clone()).unwrap_or_default());
     let is_http = detail.is_none_or(edit::is_http);
-    match form.settings(&before, state, (&events, &products), is_http) {
+    match form.settings(&before(detail), state, (&events, &products), is_http) {
         Value::Object(settings) => settings,
         _ => super::super::Settings::new(),
     }
@@ -109,7 +113,7 @@ fn settings(
 async fn test(page: &Page, caller: &Caller, form: Form, detail: Option<&EndpointDetail>) -> Response {
     let is_http = detail.is_none_or(edit::is_http);
     let matters = ["url", "auth", "credentials", "username", "password", "headers"];
-    let mut errors = form.problems(false, is_http);
+    let mut errors = form.problems(&before(detail), false, is_http);
     errors
         .retain(|(field, _)| matters.contains(&field.as_str()) || KNOBS.iter().any(|knob| knob.key == field));
     let data = match form.test_data.as_str() {
@@ -155,7 +159,7 @@ async fn store(
         _ => "draft",
     };
     let is_http = detail.is_none_or(edit::is_http);
-    let errors = form.problems(state == "draft", is_http);
+    let errors = form.problems(&before(detail), state == "draft", is_http);
     if !errors.is_empty() {
         return draw(page, caller, &form, detail, &Shown { errors, ..Shown::default() }).await;
     }
@@ -295,7 +299,7 @@ async fn read(page: &Page, caller: &Caller, name: &str) -> Option<EndpointDetail
 }
 
 async fn not_there(page: &Page, caller: &Caller) -> Response {
-    missing(&page.status(caller).await, caller, Tab::Endpoints)
+    missing(&page.known(caller).await, caller, Tab::Endpoints)
 }
 
 /// What came in lately, for those who may know of every account.
@@ -315,7 +319,7 @@ async fn draw(
     detail: Option<&EndpointDetail>,
     shown: &Shown,
 ) -> Response {
-    let status = page.status(caller).await;
+    let known = page.known(caller).await;
     let (events, products) = page.facts.catalogue();
     let seen = seen(page, caller).await;
     let body = Edit {
@@ -341,5 +345,5 @@ async fn draw(
         (Notice::Failed(_), _) | (_, false) => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::OK,
     };
-    screen.show(&status, caller, &body)
+    screen.show(&known, caller, &body)
 }

@@ -1,7 +1,12 @@
 //! The fields of an endpoint as a person fills them in, to and from its settings.
 //!
 //! Only what the form has is changed; members it does not know stay as they are. A field left empty takes the value
-//! that the daemon's file or the program has.
+//! that the daemon's file or the program has. What is saved and not shown stays as it is until something is typed in
+//! its place.
+
+mod headers;
+
+pub(super) use headers::SAVED;
 
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
@@ -171,8 +176,6 @@ impl Form {
             Some(Value::String(word)) if word == "all" => all.to_vec(),
             _ => Vec::new(),
         };
-        let headers = find(settings, &["http", "headers"]).and_then(Value::as_object);
-        let headers = headers.into_iter().flatten().map(|(name, value)| format!("{name}: {}", plain(value)));
         let url = text(&["http", "url"]);
         Self {
             name: name.to_owned(),
@@ -181,7 +184,7 @@ impl Form {
             account: text(&["account"]),
             filter: text(&["filter"]),
             auth: if find(settings, &["http", "auth"]).is_some() { Auth::Keep } else { Auth::Encoded },
-            headers: headers.collect::<Vec<_>>().join("\n"),
+            headers: own_headers(settings).map(headers::lines).unwrap_or_default(),
             knobs: KNOBS.iter().map(|knob| (knob.key, written(settings, knob.key))).collect(),
             base: base.to_owned(),
             saved_host: host(&url).unwrap_or_default(),
@@ -196,7 +199,8 @@ impl Form {
     }
 
     /// What a person must change before this can be saved; a draft may be incomplete, but what is there must be right.
-    pub(super) fn problems(&self, draft: bool, is_http: bool) -> Vec<FieldError> {
+    /// `before` is what is saved.
+    pub(super) fn problems(&self, before: &Value, draft: bool, is_http: bool) -> Vec<FieldError> {
         let mut found: Vec<FieldError> = Vec::new();
         let mut add = |field: &str, text: &str| found.push((field.to_owned(), text.to_owned()));
         if self.name.is_empty() {
@@ -216,6 +220,15 @@ impl Form {
         if let Some(text) = url_problem(&self.url, draft) {
             add("url", text);
         }
+        self.auth_problems(draft, &mut add);
+        if let Some(text) = headers::problem(&self.headers, own_headers(before).unwrap_or(&Map::new())) {
+            add("headers", &text);
+        }
+        found.extend(self.knob_problems());
+        found
+    }
+
+    fn auth_problems(&self, draft: bool, add: &mut impl FnMut(&str, &str)) {
         match self.auth {
             Auth::Keep => {
                 let now = host(&self.url).unwrap_or_default();
@@ -239,14 +252,19 @@ impl Form {
                 }
             }
         }
-        for line in self.headers.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            if line.split_once(':').is_none_or(|(name, _)| name.trim().is_empty()) {
-                add("headers", "Write each header on a line of its own, for example x-team: orders");
-                break;
+        // What is entered for a way that is not chosen would be lost without a word.
+        for (field, entered, way, words) in [
+            ("credentials", &self.credentials, Auth::Encoded, "Encoded credentials"),
+            ("username", &self.username, Auth::Basic, "User name and password"),
+            ("password", &self.password, Auth::Basic, "User name and password"),
+        ] {
+            if !entered.is_empty() && self.auth != way {
+                let text = format!(
+                    "{words} is not chosen above. Choose it and enter this again, or leave this empty"
+                );
+                add(field, &text);
             }
         }
-        found.extend(self.knob_problems());
-        found
     }
 
     fn knob_problems(&self) -> Vec<FieldError> {
@@ -290,7 +308,7 @@ impl Form {
             }
         }
         for (key, value) in [("account", &self.account), ("filter", &self.filter)] {
-            put(&mut settings, &[key], (!value.is_empty()).then(|| json!(value)));
+            put_text(&mut settings, &[key], value);
         }
         if is_http {
             self.http(&mut settings);
@@ -303,7 +321,7 @@ impl Form {
     }
 
     fn http(&self, settings: &mut Map<String, Value>) {
-        put(settings, &["http", "url"], (!self.url.is_empty()).then(|| json!(self.url)));
+        put_text(settings, &["http", "url"], &self.url);
         let basic = match self.auth {
             Auth::Keep => None,
             Auth::Encoded => {
@@ -320,12 +338,8 @@ impl Form {
         } else if self.drop_signing {
             put(settings, &["http", "signing"], None);
         }
-        let headers: Map<String, Value> = self
-            .headers
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.trim().to_ascii_lowercase(), json!(value.trim())))
-            .collect();
+        let before = settings.get("http").and_then(|http| http.get("headers")).and_then(Value::as_object);
+        let headers = headers::settings(&self.headers, before.unwrap_or(&Map::new()));
         put(settings, &["http", "headers"], (!headers.is_empty()).then_some(Value::Object(headers)));
         if settings.get("http").is_none() {
             settings.insert("http".to_owned(), json!({}));
@@ -336,6 +350,19 @@ impl Form {
 /// The member at a path.
 pub(super) fn find<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, part| value.get(part))
+}
+
+fn own_headers(settings: &Value) -> Option<&Map<String, Value>> {
+    find(settings, &["http", "headers"])?.as_object()
+}
+
+/// Sets a text, or takes it away where the field is empty. One that is saved and not shown was never in the field.
+fn put_text(table: &mut Map<String, Value>, path: &[&str], text: &str) {
+    let (first, rest) = path.split_first().map_or(("", path), |(first, rest)| (*first, rest));
+    let hidden = table.get(first).and_then(|first| find(first, rest)).is_some_and(Value::is_object);
+    if !text.is_empty() || !hidden {
+        put(table, path, (!text.is_empty()).then(|| json!(text)));
+    }
 }
 
 /// Sets or takes away the member at a path; a table that is left empty goes too.

@@ -35,6 +35,8 @@ pub(super) struct Frame<'a> {
     /// Parts of the path after Event Forwarding: address and words. The current screen is the last.
     pub(super) path: Vec<(String, String)>,
     pub(super) status: &'a Status,
+    /// Dead letters, beside their tab.
+    pub(super) letters: u64,
     /// Who is signed in, where somebody must be.
     pub(super) login: Option<&'a str>,
     /// Whether it is an operator's: others have nothing to see of the files and the daemon.
@@ -61,7 +63,10 @@ pub(super) fn page(frame: &Frame<'_>, body: &Markup) -> Markup {
                     div #said.hidden role="status" {}
                     @if let Some(trouble) = &frame.status.unready {
                         (parts::note(Tone::Bad, true, &html! {
-                            p.grow { strong { "No events are taken now: " } (trouble) ". Publishers are told to repeat." }
+                            p.grow {
+                                strong { "No events are taken now" @if !trouble.is_empty() { ": " } }
+                                (trouble) ". Publishers are told to repeat."
+                            }
                         }))
                     }
                     (body)
@@ -146,14 +151,13 @@ fn running(frame: &Frame<'_>) -> Markup {
 }
 
 fn tabs(frame: &Frame<'_>) -> Markup {
-    let dead: u64 = frame.status.endpoints.iter().map(|endpoint| endpoint.dead).sum();
     html! {
         nav.tabs aria-label="Event Forwarding" {
             @for tab in Tab::ALL.into_iter().filter(|tab| frame.operator || *tab != Tab::Reload) {
                 @let (address, words) = tab.link();
                 a href=(address) aria-current=[(tab == frame.tab).then_some("page")] {
                     (words)
-                    @if tab == Tab::DeadLetters && dead > 0 { span.count #dead-count { (parts::number(dead)) } }
+                    @if tab == Tab::DeadLetters && frame.letters > 0 { span.count #dead-count { (parts::number(frame.letters)) } }
                 }
             }
         }

@@ -25,14 +25,16 @@ pub(super) struct Row {
     pub(super) oldest_ms: Option<u64>,
     pub(super) dead: u64,
     pub(super) last_error: Option<String>,
-    /// What is wrong with its file; the last good one runs.
+    /// Its file is rejected: what becomes of events meanwhile.
+    pub(super) standing: Option<&'static str>,
+    /// What is wrong with it, for those who may know of files.
     pub(super) issue: Option<ConfigIssue>,
 }
 
 impl Row {
     /// A file that is wrong counts as Invalid, whatever its last good version does.
     pub(super) fn word(&self) -> &str {
-        if self.issue.is_some() { "invalid" } else { &self.state }
+        if self.standing.is_some() { "invalid" } else { &self.state }
     }
 }
 
@@ -113,10 +115,11 @@ impl List<'_> {
     /// What waits, of the endpoints that the caller sees.
     #[expect(clippy::cast_precision_loss, reason = "for a picture")]
     fn waiting(&self) -> Markup {
-        let seen: std::collections::HashSet<&str> = self.rows.iter().map(|row| row.name.as_str()).collect();
+        let seen: std::collections::HashSet<(&str, Option<&str>)> =
+            self.rows.iter().map(|row| (row.name.as_str(), row.account.as_deref())).collect();
         let waiting: Vec<Series> = self
             .window
-            .fullest(LOOKS.len(), self.now_ms, |name| seen.contains(name))
+            .fullest(LOOKS.len(), self.now_ms, |name, account| seen.contains(&(name, account)))
             .into_iter()
             .zip(LOOKS)
             .map(|((name, values), look)| Series {
@@ -237,7 +240,7 @@ impl List<'_> {
     fn row(&self, row: &Row) -> Markup {
         let state = words::state(row.word());
         let address = format!("/endpoints/{}", segment(&row.name));
-        let day = self.window.day(&row.name, self.now_ms);
+        let day = self.window.day(&row.name, row.account.as_deref(), self.now_ms);
         html! {
             tr.item role="row" {
                 td.half role="cell" {
@@ -299,8 +302,12 @@ impl List<'_> {
 /// Why it is as it is: the file's error before the state's note before the last failure.
 fn reason(row: &Row) -> Markup {
     html! {
-        @if let Some(issue) = &row.issue {
-            p.why { span.where { (super::reload::place(issue)) } " " (issue.message) ". The last good version runs." }
+        @if let Some(standing) = row.standing {
+            p.why {
+                @if let Some(issue) = &row.issue { span.where { (super::reload::place(issue)) } " " (issue.message) ". " }
+                @else { "Its file is rejected. " }
+                (standing)
+            }
         } @else if let Some(why) = &row.why {
             p.why { (why) @if row.state != "active" { @if let Some(error) = &row.last_error { ". Last: " (error) } } }
         } @else if row.waiting > 0 {

@@ -70,7 +70,7 @@ fn problems(errors: &[ConfigIssue]) -> Markup {
                     h2 #problems-title { (badge(Icon::Bang, Tone::Bad, &parts::counted(errors.len() as u64, "problem in the files", "problems in the files"))) }
                     button.slim type="button" data-copy="#problems-text" hidden { "Copy as text" }
                 }
-                p.soft { "What was accepted before keeps running, so nothing is lost while you correct this." }
+                p.soft { "What was accepted before keeps running while you correct this. What never was receives nothing until it is right." }
             }
             ol.log {
                 @for error in errors {
@@ -79,6 +79,7 @@ fn problems(errors: &[ConfigIssue]) -> Markup {
                             p.where.tone-bad.break { (place(error)) }
                             p { strong { (error.message) } }
                             @if let Some(help) = &error.help { p.soft.pre { (help) } }
+                            @if let Some(note) = &error.note { p.small { (note) "." } }
                         }
                     }
                 }

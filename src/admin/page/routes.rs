@@ -1,6 +1,6 @@
 use super::layout::{self, Tab};
 use super::list::{List, Row, Wanted};
-use super::{Page, Screen, assets, bare, endpoint_routes, go, parts, reload, work_routes};
+use super::{Known, Page, Screen, assets, bare, endpoint_routes, go, parts, reload, words, work_routes};
 use crate::admin::caller::Caller;
 use crate::admin::{EndpointStatus, ReloadResult, Status};
 use axum::Router;
@@ -32,9 +32,9 @@ pub(in crate::admin) fn router(page: Page) -> Router {
 
 async fn endpoints(State(page): State<Page>, caller: Caller, Query(wanted): Query<Wanted>) -> Response {
     page.look().await;
-    let status = page.status(&caller).await;
+    let known = page.known(&caller).await;
     let (events, products) = page.facts.catalogue();
-    let rows: Vec<Row> = status.endpoints.iter().map(|endpoint| row(endpoint, &status)).collect();
+    let rows: Vec<Row> = known.status.endpoints.iter().map(|endpoint| row(endpoint, &known.status)).collect();
     let (now_ms, folder) = (page.facts.now_ms(), page.facts.endpoints_folder());
     let body = {
         let window = page.window();
@@ -50,7 +50,7 @@ async fn endpoints(State(page): State<Page>, caller: Caller, Query(wanted): Quer
         };
         list.draw()
     };
-    Screen::new("Endpoints", Tab::Endpoints).show(&status, &caller, &body)
+    Screen::new("Endpoints", Tab::Endpoints).show(&known, &caller, &body)
 }
 
 fn row(endpoint: &EndpointStatus, status: &Status) -> Row {
@@ -58,6 +58,7 @@ fn row(endpoint: &EndpointStatus, status: &Status) -> Row {
     let file = format!("{}.toml", endpoint.name);
     let issue =
         status.config.errors.iter().find(|issue| issue.file.rsplit('/').next() == Some(file.as_str()));
+    let standing = words::standing(endpoint);
     Row {
         name: endpoint.name.clone(),
         account: endpoint.account.clone(),
@@ -71,7 +72,8 @@ fn row(endpoint: &EndpointStatus, status: &Status) -> Row {
         oldest_ms: endpoint.oldest_ms,
         dead: endpoint.dead,
         last_error: endpoint.last_error.clone(),
-        issue: issue.cloned(),
+        issue: issue.filter(|_| standing.is_some()).cloned(),
+        standing,
     }
 }
 
@@ -83,19 +85,19 @@ struct Done {
 }
 
 async fn reload_status(State(page): State<Page>, caller: Caller, Query(said): Query<Done>) -> Response {
-    let status = page.status(&caller).await;
+    let known = page.known(&caller).await;
     if caller.scope.account().is_some() {
-        return missing(&status, &caller, Tab::Reload);
+        return missing(&known, &caller, Tab::Reload);
     }
     let history = page.facts.reloads().await;
     let mut screen = Screen::new("Reload status", Tab::Reload);
     screen.path.push((String::new(), "Reload status".to_owned()));
-    screen.show(&status, &caller, &reload::draw(&status, &history, &said.done))
+    screen.show(&known, &caller, &reload::draw(&known.status, &history, &said.done))
 }
 
 async fn check_again(State(page): State<Page>, caller: Caller) -> Response {
     if caller.scope.account().is_some() {
-        return missing(&page.status(&caller).await, &caller, Tab::Reload);
+        return missing(&page.known(&caller).await, &caller, Tab::Reload);
     }
     let word = match page.admin.reload().await.result {
         ReloadResult::Applied => "applied",
@@ -147,8 +149,23 @@ async fn sign_in(Query(entered): Query<Entered>) -> Response {
     bare(StatusCode::OK, "Sign in", &body)
 }
 
+/// For a person whose session is over: what was to be done was not.
+pub(in crate::admin) fn signed_out() -> Response {
+    let body = html! {
+        div.card.pad.signin {
+            div.stack {
+                p.brand { (layout::mark()) "Postrider" }
+                h1 { "You are signed out" }
+                p { "Nothing was changed. A session ends when the daemon starts again, or when it was not used for long." }
+                div.row { a.btn.go href="/login" { "Sign in again" } }
+            }
+        }
+    };
+    bare(StatusCode::UNAUTHORIZED, "You are signed out", &body)
+}
+
 /// What is not there, or not for the caller.
-pub(super) fn missing(status: &Status, caller: &Caller, tab: Tab) -> Response {
+pub(super) fn missing(known: &Known, caller: &Caller, tab: Tab) -> Response {
     let body = html! {
         div.card {
             (parts::empty("Nothing is here", &html! {
@@ -158,5 +175,5 @@ pub(super) fn missing(status: &Status, caller: &Caller, tab: Tab) -> Response {
         }
     };
     let screen = Screen { code: StatusCode::NOT_FOUND, ..Screen::new("Nothing is here", tab) };
-    screen.show(status, caller, &body)
+    screen.show(known, caller, &body)
 }

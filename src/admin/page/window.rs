@@ -3,6 +3,8 @@
 //! A reader of the daemon's counters feeds it [`Traffic`] now and then; it keeps differences, so nothing on the way of
 //! an event knows of it. Its size is fixed: 60 minutes in all, 24 hours for each event and product of the catalogue,
 //! and for at most [`MAX_ENDPOINTS`] endpoints 60 counts of what waits and 24 hours of results.
+//!
+//! The same name for another account is another endpoint: its numbers begin anew, and are told of that account alone.
 
 use crate::metrics::{EndpointTraffic, Traffic};
 use std::collections::{HashMap, HashSet};
@@ -43,6 +45,12 @@ struct Endpoint {
     last: Option<EndpointTraffic>,
     hours: Ring<Counts, HOURS>,
     waiting: Ring<Option<u64>, MINUTES>,
+}
+
+impl Endpoint {
+    fn account(&self) -> Option<&str> {
+        self.last.as_ref()?.account.as_deref()
+    }
 }
 
 /// Slots of equal time, the oldest overwritten by the newest.
@@ -124,12 +132,18 @@ impl Window {
                 continue;
             }
             let endpoint = self.endpoints.entry(now.endpoint.clone()).or_default();
-            let last = endpoint.last.take().unwrap_or_default();
-            let delivered = since(now.delivered, last.delivered);
-            let failed = since(now.failed, last.failed);
-            let counts = endpoint.hours.at(hour);
-            counts.delivered += delivered;
-            counts.failed += failed;
+            let last = endpoint.last.take();
+            let before = |of: fn(&EndpointTraffic) -> u64| last.as_ref().map_or(0, of);
+            let delivered = since(now.delivered, before(|last| last.delivered));
+            let failed = since(now.failed, before(|last| last.failed));
+            if last.as_ref().is_some_and(|last| last.account != now.account) {
+                // Whose these were is not known: of neither, but they happened.
+                *endpoint = Endpoint::default();
+            } else {
+                let counts = endpoint.hours.at(hour);
+                counts.delivered += delivered;
+                counts.failed += failed;
+            }
             *endpoint.waiting.at(minute) = Some(now.waiting);
             sum.delivered += delivered;
             sum.failed += failed;
@@ -189,8 +203,9 @@ impl Window {
     }
 
     /// The last day of an endpoint, oldest hour first; none: nothing is known of it.
-    pub(super) fn day(&self, endpoint: &str, now_ms: u64) -> Option<Vec<Counts>> {
-        self.endpoints.get(endpoint).map(|endpoint| endpoint.hours.upto(now_ms / HOUR_MS))
+    pub(super) fn day(&self, endpoint: &str, account: Option<&str>, now_ms: u64) -> Option<Vec<Counts>> {
+        let endpoint = self.endpoints.get(endpoint).filter(|endpoint| endpoint.account() == account)?;
+        Some(endpoint.hours.upto(now_ms / HOUR_MS))
     }
 
     /// What waited at an endpoint in the last hour, oldest minute first. A minute nobody looked is filled from the one
@@ -210,13 +225,13 @@ impl Window {
         &self,
         count: usize,
         now_ms: u64,
-        counts: impl Fn(&str) -> bool,
+        counts: impl Fn(&str, Option<&str>) -> bool,
     ) -> Vec<(String, Vec<u64>)> {
         let mut all: Vec<(u64, &String)> = self
             .endpoints
-            .keys()
-            .filter(|name| counts(name))
-            .map(|name| (self.waiting(name, now_ms).into_iter().max().unwrap_or(0), name))
+            .iter()
+            .filter(|(name, endpoint)| counts(name, endpoint.account()))
+            .map(|(name, _)| (self.waiting(name, now_ms).into_iter().max().unwrap_or(0), name))
             .filter(|(most, _)| *most > 0)
             .collect();
         all.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
@@ -274,7 +289,18 @@ mod tests {
     use super::*;
 
     fn traffic(delivered: u64, failed: u64, waiting: u64, ages: &[(f64, u64)]) -> Traffic {
-        let endpoint = EndpointTraffic { endpoint: "acme".to_owned(), delivered, failed, waiting };
+        of_account(None, delivered, failed, waiting, ages)
+    }
+
+    fn of_account(
+        account: Option<&str>,
+        delivered: u64,
+        failed: u64,
+        waiting: u64,
+        ages: &[(f64, u64)],
+    ) -> Traffic {
+        let account = account.map(str::to_owned);
+        let endpoint = EndpointTraffic { endpoint: "acme".to_owned(), account, delivered, failed, waiting };
         Traffic { endpoints: vec![endpoint], ages: ages.to_vec(), accepted: Vec::new() }
     }
 
@@ -289,7 +315,7 @@ mod tests {
         assert_eq!(hour[MINUTES - 2].counts, Counts { delivered: 25, failed: 1 });
         assert_eq!(hour[MINUTES - 1].counts, Counts { delivered: 1, failed: 4 });
         assert_eq!(window.waiting("acme", 61_000)[MINUTES - 2..], [4, 0]);
-        assert_eq!(window.day("acme", 61_000).unwrap()[HOURS - 1], Counts { delivered: 26, failed: 5 });
+        assert_eq!(window.day("acme", None, 61_000).unwrap()[HOURS - 1], Counts { delivered: 26, failed: 5 });
     }
 
     #[test]
@@ -325,11 +351,29 @@ mod tests {
     fn an_endpoint_that_is_gone_leaves_nothing_behind() {
         let mut window = Window::default();
         window.feed(traffic(1, 0, 5, &[]), 0);
-        assert_eq!(window.fullest(3, 0, |_| true).len(), 1);
-        assert!(window.fullest(3, 0, |name| name != "acme").is_empty());
+        assert_eq!(window.fullest(3, 0, |_, _| true).len(), 1);
+        assert!(window.fullest(3, 0, |name, _| name != "acme").is_empty());
         window.feed(Traffic::default(), 1000);
-        assert!(window.day("acme", 1000).is_none());
-        assert!(window.fullest(3, 1000, |_| true).is_empty());
+        assert!(window.day("acme", None, 1000).is_none());
+        assert!(window.fullest(3, 1000, |_, _| true).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_has_another_account_begins_anew_and_tells_it_nothing_of_the_one_before() {
+        let mut window = Window::default();
+        window.feed(of_account(Some("globex"), 9, 4, 7, &[]), 0);
+        assert_eq!(window.day("acme", Some("globex"), 0).unwrap()[HOURS - 1].delivered, 9);
+        window.feed(of_account(Some("initech"), 11, 4, 0, &[]), 1000);
+        window.feed(of_account(Some("initech"), 12, 4, 2, &[]), 2000);
+        assert!(window.day("acme", Some("globex"), 2000).is_none());
+        let day = window.day("acme", Some("initech"), 2000).unwrap();
+        assert_eq!(day.iter().map(|hour| (hour.delivered, hour.failed)).max(), Some((1, 0)));
+        let full = |account: &str| window.fullest(3, 2000, |_, of| of == Some(account));
+        assert!(full("globex").is_empty());
+        let (_, waited) = full("initech").remove(0);
+        assert_eq!(waited.iter().max(), Some(&2), "what waited before was not its own");
+        let all: u64 = window.hour(2000).iter().map(|minute| minute.counts.delivered).sum();
+        assert_eq!(all, 12, "of all endpoints together nothing is lost");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the states of an endpoint mean, in the page's words: the cause, what happens to events, and the way out.
 
 use super::parts::{Icon, Tone};
+use crate::admin::EndpointStatus;
 
 /// A state as a person sees it.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +95,17 @@ pub(super) fn state(word: &str) -> State {
     }
 }
 
+/// What becomes of events where a file is rejected and there is none before it that could be used.
+pub(super) const VERSIONLESS: &str =
+    "It has no version to run: it gets no new events, and what waits is held on disk.";
+
+/// What becomes of events while an endpoint's file is rejected; none: it is not.
+pub(super) fn standing(status: &EndpointStatus) -> Option<&'static str> {
+    // A version in force has a sink, unless it is a draft.
+    let versionless = status.sink.is_none() && status.state != "draft";
+    status.rejected.then_some(if versionless { VERSIONLESS } else { "Its last good version runs." })
+}
+
 /// The value of the filter that a state falls under.
 pub(super) fn filter_of(word: &str) -> &'static str {
     match word {
@@ -171,6 +183,25 @@ mod tests {
             assert!(!state.events.is_empty() && !state.way_out.is_empty(), "{word}");
             assert!(FILTER.iter().any(|(value, text)| *value == filter_of(word) && *text == state.word));
         }
+    }
+
+    #[test]
+    fn a_rejected_file_says_what_runs_and_nothing_that_does_not() {
+        let status = |state: &str, sink: Option<&str>, rejected| EndpointStatus {
+            state: state.to_owned(),
+            sink: sink.map(str::to_owned),
+            rejected,
+            ..EndpointStatus::default()
+        };
+        for (status, said) in [
+            (status("active", Some("http"), true), Some("Its last good version runs.")),
+            (status("draft", None, true), Some("Its last good version runs.")),
+            (status("invalid", Some("http"), true), Some("Its last good version runs.")),
+            (status("invalid", Some("http"), false), None),
+        ] {
+            assert_eq!(standing(&status), said, "{status:?}");
+        }
+        assert_eq!(standing(&status("invalid", None, true)), Some(VERSIONLESS));
     }
 
     #[test]

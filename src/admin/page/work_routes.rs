@@ -51,7 +51,7 @@ pub(super) async fn deliveries(
     Query(wanted): Query<deliveries::Wanted>,
 ) -> Response {
     let Some(backend) = page.admin.deliveries() else {
-        return missing(&page.status(&caller).await, &caller, Tab::Deliveries);
+        return missing(&page.known(&caller).await, &caller, Tab::Deliveries);
     };
     draw_deliveries(&page, &caller, &backend, &wanted, None).await
 }
@@ -63,7 +63,7 @@ async fn draw_deliveries(
     wanted: &deliveries::Wanted,
     failed: Option<&str>,
 ) -> Response {
-    let status = page.status(caller).await;
+    let known = page.known(caller).await;
     let cursor = (!wanted.cursor.is_empty()).then(|| wanted.cursor.clone());
     let found = match understood(page, caller, wanted.filter()) {
         Ok(understood) => backend.list(understood, cursor, ROWS).await.map_err(|error| error.to_string()),
@@ -79,7 +79,7 @@ async fn draw_deliveries(
         wanted,
         page: &found,
         opened: opened.as_ref(),
-        endpoints: &names(&status),
+        endpoints: &names(&known.status),
         events: &events,
         products: &products,
         failed,
@@ -87,12 +87,12 @@ async fn draw_deliveries(
     .draw();
     let mut screen = Screen::new("Deliveries", Tab::Deliveries);
     screen.path.push((String::new(), "Deliveries".to_owned()));
-    screen.show(&status, caller, &body)
+    screen.show(&known, caller, &body)
 }
 
 pub(super) async fn retry(State(page): State<Page>, caller: Caller, Path(id): Path<String>) -> Response {
     let Some(backend) = page.admin.deliveries() else {
-        return missing(&page.status(&caller).await, &caller, Tab::Deliveries);
+        return missing(&page.known(&caller).await, &caller, Tab::Deliveries);
     };
     let retried = match seen(&backend, &caller, &id).await {
         Ok(_) => backend.retry(&id).await,
@@ -116,7 +116,7 @@ pub(super) async fn dead_letters(
     Query(wanted): Query<dead_letters::Wanted>,
 ) -> Response {
     let Some(backend) = page.admin.deliveries() else {
-        return missing(&page.status(&caller).await, &caller, Tab::DeadLetters);
+        return missing(&page.known(&caller).await, &caller, Tab::DeadLetters);
     };
     draw(&page, &caller, &backend, &wanted, None).await
 }
@@ -128,7 +128,7 @@ async fn draw(
     wanted: &dead_letters::Wanted,
     failed: Option<&str>,
 ) -> Response {
-    let status = page.status(caller).await;
+    let known = page.known(caller).await;
     let cursor = (!wanted.cursor.is_empty()).then(|| wanted.cursor.clone());
     let found = match understood(page, caller, wanted.filter()) {
         Ok(understood) => backend.letters(understood, cursor, ROWS).await.map_err(|error| error.to_string()),
@@ -136,22 +136,22 @@ async fn draw(
     };
     let jobs = jobs(caller, backend);
     let (events, products) = page.facts.catalogue();
-    let endpoint = status.endpoints.iter().find(|endpoint| endpoint.name == wanted.endpoint);
+    let endpoint = known.status.endpoints.iter().find(|endpoint| endpoint.name == wanted.endpoint);
     let body = DeadLetters {
         wanted,
         page: &found,
         jobs: &jobs,
-        endpoints: &names(&status),
+        endpoints: &names(&known.status),
         events: &events,
         products: &products,
         destination: endpoint.and_then(|endpoint| endpoint.destination.as_deref()),
-        total: status.endpoints.iter().map(|endpoint| endpoint.dead).sum(),
+        total: known.letters,
         failed,
     }
     .draw();
     let mut screen = Screen::new("Dead letters", Tab::DeadLetters);
     screen.path.push((String::new(), "Dead letters".to_owned()));
-    screen.show(&status, caller, &body)
+    screen.show(&known, caller, &body)
 }
 
 /// The dead letters that match, with their bodies.
@@ -161,7 +161,7 @@ pub(super) async fn export(
     Query(wanted): Query<dead_letters::Wanted>,
 ) -> Response {
     let Some(backend) = page.admin.deliveries() else {
-        return missing(&page.status(&caller).await, &caller, Tab::DeadLetters);
+        return missing(&page.known(&caller).await, &caller, Tab::DeadLetters);
     };
     let lines = match understood(&page, &caller, wanted.filter()) {
         Ok(understood) => backend.export(understood).await.map_err(|error| error.to_string()),
@@ -188,7 +188,7 @@ fn jobs(caller: &Caller, backend: &Arc<dyn DeliveriesBackend>) -> Vec<ReplayJob>
 /// Replay or delete, those that were picked or all that match.
 pub(super) async fn act(State(page): State<Page>, caller: Caller, body: Bytes) -> Response {
     let Some(backend) = page.admin.deliveries() else {
-        return missing(&page.status(&caller).await, &caller, Tab::DeadLetters);
+        return missing(&page.known(&caller).await, &caller, Tab::DeadLetters);
     };
     let mut asked = Asked::read(&body);
     if asked.action == "delete-selected" && !asked.ids.is_empty() {
@@ -273,10 +273,10 @@ impl Asked {
 
 pub(super) async fn stop(State(page): State<Page>, caller: Caller, Path(id): Path<String>) -> Response {
     let Some(backend) = page.admin.deliveries() else {
-        return missing(&page.status(&caller).await, &caller, Tab::DeadLetters);
+        return missing(&page.known(&caller).await, &caller, Tab::DeadLetters);
     };
     if !jobs(&caller, &backend).iter().any(|job| job.id == id) {
-        return missing(&page.status(&caller).await, &caller, Tab::DeadLetters);
+        return missing(&page.known(&caller).await, &caller, Tab::DeadLetters);
     }
     match backend.cancel_replay(&id) {
         Ok(_) => go("/dead-letters?done=stopped"),

@@ -16,6 +16,16 @@ fn a_filter_is_compiled_with_its_file() {
 }
 
 #[test]
+fn a_filter_is_shown_as_it_is_though_it_compares_with_a_url_that_names_a_user() {
+    let filter = "data.details.url != 'https://anna@a.example/'";
+    let text = format!("filter = \"{filter}\"\n{GOOD}proxy = 'https://anna:hunter2@a.example/'\n");
+    let root = Path::new("/etc/postrider/postrider.toml");
+    let form = Loader::new(root, sinks(), Arc::new(SystemSecrets)).form(&text);
+    assert_eq!(form.settings.expect("it is TOML")["filter"], filter);
+    assert!(form.toml.contains(filter) && !form.toml.contains("hunter2"), "{}", form.toml);
+}
+
+#[test]
 fn an_error_in_a_filter_stands_where_the_mistake_is() {
     assert_eq!(
         wrong("filter = 'event == \"x\" && dat.a == 1'"),

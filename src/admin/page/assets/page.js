@@ -61,6 +61,8 @@
     const show = () => {
       for (const part of $$("[data-auth]", root)) {
         part.hidden = !radios.some((radio) => radio.checked && radio.value === part.dataset.auth);
+        // What is not seen is not sent.
+        for (const field of $$("input", part)) field.disabled = part.hidden;
       }
     };
     for (const radio of radios) radio.addEventListener("change", show);
@@ -86,11 +88,33 @@
   const busy = (part) => part.contains(document.activeElement) && document.activeElement !== part
     || $$("input[name=id]:checked", part).length > 0
     || !getSelection().isCollapsed && part.contains(getSelection().anchorNode);
+  // What is in the way of the whole page stands in one place, and is said once.
+  const alarm = (why, words, way) => {
+    if (!away.hidden && away.dataset.why === why) return;
+    away.dataset.why = why;
+    away.replaceChildren(words, way);
+    away.hidden = false;
+  };
+  const unreachable = () => {
+    const again = document.createElement("button");
+    again.textContent = "Try again";
+    again.addEventListener("click", refresh);
+    alarm("unreachable", `Cannot reach Postrider. Last data from ${clock.format(last)}. `, again);
+  };
+  // A session ends with the daemon. Who has none is led to the sign-in page by a screen, and refused by a form.
+  const isSignedOut = (answer) => answer.type === "opaqueredirect" || answer.status === 401;
+  const signedOut = () => {
+    const way = document.createElement("a");
+    way.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+    way.textContent = "Sign in again";
+    alarm("signed out", "You are signed out. ", way);
+  };
   const refresh = async () => {
     const live = $$("[data-live]");
     if (!live.length || document.hidden) return;
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error", signal: AbortSignal.timeout(8000) });
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual", signal: AbortSignal.timeout(8000) });
+      if (isSignedOut(answer)) { signedOut(); return; }
       // The answer to a form has no address of its own to look at again.
       if (!answer.ok && answer.status < 500) return;
       if (!answer.ok) throw new Error(String(answer.status));
@@ -109,16 +133,7 @@
       }
       last = new Date();
       away.hidden = true;
-    } catch {
-      if (away.hidden) {
-        away.replaceChildren(`Cannot reach Postrider. Last data from ${clock.format(last)}. `);
-        const again = document.createElement("button");
-        again.textContent = "Try again";
-        again.addEventListener("click", refresh);
-        away.append(again);
-        away.hidden = false;
-      }
-    }
+    } catch { unreachable(); }
   };
   const pace = () => ($("#follow")?.checked ? 1500 : 6000);
   let next = 0;
@@ -136,6 +151,26 @@
   });
 
   // Test Event keeps what was typed, passwords too: the answer's result is put in place.
+  const tested = (next) => {
+    for (const id of ["test-result", "summary"]) {
+      const fresh = next.getElementById(id);
+      const here = document.getElementById(id);
+      if (!here) continue;
+      const adopted = fresh ? document.importNode(fresh, true) : Object.assign(document.createElement("div"), { id });
+      here.replaceWith(adopted);
+      prepare(adopted);
+    }
+    const result = $("#test-result [data-verdict]") || $("#summary > *");
+    say($("#test-result [data-verdict]")?.textContent || "");
+    result?.scrollIntoView({ block: "nearest" });
+  };
+  const notTested = (status) => {
+    const note = Object.assign(document.createElement("div"), { className: "note bad" });
+    note.append(Object.assign(document.createElement("p"), { className: "grow", textContent: `Not sent. Postrider answered ${status}.` }));
+    $("#test-result").replaceChildren(note);
+    say(note.textContent);
+    note.scrollIntoView({ block: "nearest" });
+  };
   document.addEventListener("submit", async (event) => {
     const { target: form, submitter } = event;
     if (!submitter?.matches("[data-test]") || submitter.disabled) return;
@@ -144,20 +179,12 @@
     submitter.setAttribute("aria-busy", "true");
     say("Sending the test event");
     try {
-      const answer = await fetch(submitter.formAction || form.action, { method: "POST", body });
-      const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const id of ["test-result", "summary"]) {
-        const fresh = next.getElementById(id);
-        const here = document.getElementById(id);
-        if (!here) continue;
-        const adopted = fresh ? document.importNode(fresh, true) : Object.assign(document.createElement("div"), { id });
-        here.replaceWith(adopted);
-        prepare(adopted);
-      }
-      const result = $("#test-result [data-verdict]") || $("#summary > *");
-      say($("#test-result [data-verdict]")?.textContent || "");
-      result?.scrollIntoView({ block: "nearest" });
-    } catch { say(""); refresh(); }
+      const answer = await fetch(submitter.formAction || form.action, { method: "POST", headers: { accept: "text/html" }, redirect: "manual", body });
+      const isPage = answer.headers.get("content-type")?.startsWith("text/html");
+      if (isSignedOut(answer)) { say(""); signedOut(); away.scrollIntoView({ block: "nearest" }); }
+      else if (isPage) tested(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      else notTested(answer.status);
+    } catch { say(""); unreachable(); away.scrollIntoView({ block: "nearest" }); }
     submitter.removeAttribute("aria-busy");
   });
 

@@ -15,24 +15,25 @@ impl Edit<'_> {
         let from = if from == "default" { "built in" } else { from };
         let id = anchor(knob.key);
         let error = self.error(knob.key);
-        let describe = format!("{id}-hint");
+        let described = described(&id, true, error.is_some());
+        let invalid = error.map(|_| "true");
         html! {
             div.field {
                 label for=(id) { (knob.label) }
                 (field_error(&id, error))
                 @match knob.kind {
                     Kind::Choice(options) => {
-                        select id=(id) name=(knob.key) aria-describedby=(describe) {
+                        select id=(id) name=(knob.key) aria-describedby=[described] aria-invalid=[invalid] {
                             option value="" selected[value.is_empty()] { "As the defaults say" }
                             @for (option, words) in options { option value=(option) selected[value == *option] { (words) } }
                         }
                     }
                     _ => {
                         input.mono id=(id) name=(knob.key) value=(value) placeholder=(if holds.is_empty() { "none" } else { holds.as_str() })
-                            aria-describedby=(describe) aria-invalid=[error.map(|_| "true")] spellcheck="false" autocomplete="off";
+                            aria-describedby=[described] aria-invalid=[invalid] spellcheck="false" autocomplete="off";
                     }
                 }
-                span.hint id=(describe) {
+                span.hint id={(id) "-hint"} {
                     (knob.hint)
                     @if !from.is_empty() { @if !knob.hint.is_empty() { ". " } "From " (from) }
                 }
@@ -115,7 +116,7 @@ pub(super) fn toml_plain(value: &str) -> String {
 }
 
 /// What describes a field: its hint and its mistake, where they are.
-fn described(id: &str, hint: bool, error: bool) -> Option<String> {
+pub(super) fn described(id: &str, hint: bool, error: bool) -> Option<String> {
     match (hint, error) {
         (false, false) => None,
         (true, false) => Some(format!("{id}-hint")),

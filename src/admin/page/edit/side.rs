@@ -10,13 +10,14 @@ impl Edit<'_> {
     pub(super) fn side(&self, detail: &EndpointDetail) -> Markup {
         let status = &detail.status;
         let state = words::state(&status.state);
+        let standing = words::standing(status);
         html! {
             section.card.pad #state-card data-live data-say={(status.name) " is " (state.word)} aria-labelledby="state-title" {
                 div.stack {
                     h2 #state-title { (badge(state.icon, state.tone, state.word)) }
                     @if let Some(since) = status.since_ms { p.small.soft { "since " (parts::at(since)) ", " (parts::ago(since, self.now_ms)) } }
                     @if let Some(note) = status.note.as_ref().filter(|_| matches!(&*status.state, "open" | "waiting")) { p { (parts::capital(note)) "." } }
-                    p.small { (state.events) }
+                    p.small { (standing.filter(|said| *said == words::VERSIONLESS).unwrap_or(state.events)) }
                     @if let Some(error) = status.last_error.as_deref().filter(|_| status.state != "active" || status.parked > 0) { p.small.break { strong { "Last failure: " } (error) } }
                     p.small.soft { (state.way_out) }
                     (self.orders(detail))
@@ -30,7 +31,8 @@ impl Edit<'_> {
             }
             @if !detail.errors.is_empty() {
                 section.note.bad aria-labelledby="file-title" {
-                    h2 #file-title { "The file is rejected; its last good version runs" }
+                    h2 #file-title { "The file is rejected" }
+                    @if let Some(standing) = standing { p.grow { (standing) } }
                     @for error in &detail.errors {
                         p.grow { span.where { (reload::place(error)) } " " (error.message) @if let Some(help) = &error.help { ". " (help) } }
                     }

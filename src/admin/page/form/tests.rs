@@ -9,15 +9,17 @@ fn posted(body: &str) -> Form {
 }
 
 fn problem(form: &Form, draft: bool, field: &str) -> Option<String> {
-    form.problems(draft, true).into_iter().find(|(of, _)| of == field).map(|(_, text)| text)
+    form.problems(&Value::Null, draft, true).into_iter().find(|(of, _)| of == field).map(|(_, text)| text)
 }
 
 #[test]
 fn what_is_missing_is_named_field_by_field_and_a_draft_may_lack_it() {
     let form = posted("name=&url=&auth=encoded");
-    let fields: Vec<String> = form.problems(false, true).into_iter().map(|(field, _)| field).collect();
+    let fields: Vec<String> =
+        form.problems(&Value::Null, false, true).into_iter().map(|(field, _)| field).collect();
     assert_eq!(fields, ["name", "events", "products", "url", "credentials"]);
-    let fields: Vec<String> = form.problems(true, true).into_iter().map(|(field, _)| field).collect();
+    let fields: Vec<String> =
+        form.problems(&Value::Null, true, true).into_iter().map(|(field, _)| field).collect();
     assert_eq!(fields, ["name"]);
 }
 
@@ -73,6 +75,59 @@ fn settings_keep_what_the_form_does_not_know_and_lose_what_was_cleared() {
     assert_eq!(after["retry"]["schedule"], json!(["1s", "1m"]));
     assert_eq!(after["http"]["proxy"], json!("p"));
     assert!(after.get("timeout").is_none());
+}
+
+#[test]
+fn what_is_saved_and_not_shown_stays_as_it_is_when_nothing_was_typed() {
+    let before = json!({
+        "state": "active", "filter": "data.details.url != 'https://anna@a.test/'",
+        "http": {
+            "url": "https://a.test/in", "auth": { "basic": { "username": "a" } },
+            "headers": {
+                "X-Api-Key": { "fingerprint": "9f3c" }, "x-other": { "file": "secrets/other", "fingerprint": "01ab" },
+                "x-unread": { "env": "NOWHERE" }, "x-team": "orders"
+            }
+        }
+    });
+    let mut form = Form::saved("a", &before, "1", (&[], &[]));
+    assert!(!form.headers.contains(['{', '9']), "{}", form.headers);
+    assert_eq!(form.settings(&before, "active", (&[], &[]), true), before);
+    assert_eq!(form.problems(&before, true, true), []);
+
+    form.headers = "x-api-key: another\nx-other: (saved)".to_owned();
+    let after = form.settings(&before, "active", (&[], &[]), true);
+    let other = &before["http"]["headers"]["x-other"];
+    assert_eq!(after["http"]["headers"], json!({ "X-Api-Key": "another", "x-other": other }));
+    form.headers = "x-new: (saved)".to_owned();
+    let said = form.problems(&before, true, true).pop().expect("a value is missing");
+    assert!(said.0 == "headers" && said.1.starts_with("x-new has no saved value"), "{said:?}");
+
+    // A form of before, with a filter and a URL that were not shown.
+    let before = json!({ "filter": { "fingerprint": "9f3c" }, "http": { "url": { "fingerprint": "9f3c" } } });
+    let mut form = Form::saved("a", &before, "1", (&[], &[]));
+    let after = form.settings(&before, "draft", (&[], &[]), true);
+    assert_eq!((&after["filter"], &after["http"]), (&before["filter"], &before["http"]));
+    form.filter = "true".to_owned();
+    assert_eq!(form.settings(&before, "draft", (&[], &[]), true)["filter"], "true");
+}
+
+#[test]
+fn credentials_entered_for_a_way_that_is_not_chosen_are_not_lost_without_a_word() {
+    for (body, field) in [
+        ("auth=keep&password=new", "password"),
+        ("auth=keep&username=u", "username"),
+        ("auth=keep&credentials=dTpw", "credentials"),
+        ("auth=encoded&credentials=dTpw&password=new", "password"),
+        ("auth=basic&username=u&password=p&credentials=dTpw", "credentials"),
+    ] {
+        let form = posted(&format!("name=a&url=https://a.test/in&{body}"));
+        let problems = form.problems(&Value::Null, true, true);
+        let fields: Vec<&str> = problems.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, [field], "{body}");
+        assert!(problems[0].1.contains("is not chosen above"), "{problems:?}");
+    }
+    let form = posted("name=a&url=https://a.test/in&auth=keep&username=&password=&credentials=");
+    assert_eq!(form.problems(&Value::Null, true, true), []);
 }
 
 #[test]
