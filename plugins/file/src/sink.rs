@@ -3,7 +3,7 @@ use crate::settings::Target;
 use postrider_sink::{Delivery, FailureClass, Outcome, Sink, async_trait};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -19,7 +19,9 @@ struct Open {
     file: File,
     device: u64,
     inode: u64,
-    /// The last write stopped within a line: the next one starts a new line first.
+    /// Its last byte can be looked at, and says whether a line was torn, whoever wrote it.
+    readable: bool,
+    /// Where it cannot: the last write of ours stopped within a line.
     torn: bool,
 }
 
@@ -43,16 +45,13 @@ impl FileSink {
     }
 }
 
-fn append(path: &Path, slot: &mut Option<Open>, mut line: Vec<u8>, sync: bool) -> io::Result<()> {
+fn append(path: &Path, slot: &mut Option<Open>, line: Vec<u8>, sync: bool) -> io::Result<()> {
     let found = std::fs::metadata(path);
     let mut open = match (slot.take(), &found) {
         (Some(open), Ok(found)) if open.is(found) => open,
         _ => Open::at(path, found.ok().as_ref())?,
     };
-    if open.torn {
-        line.insert(0, b'\n');
-    }
-    let result = open.write(&line, sync);
+    let result = open.write(line, sync);
     *slot = Some(open);
     result
 }
@@ -65,18 +64,43 @@ impl Open {
             // Opening a pipe waits for somebody to read it, for ever if need be.
             return Err(io::Error::other("not a regular file"));
         }
-        let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o640);
+        let (file, readable) = match options.clone().read(true).open(path) {
+            Ok(file) => (file, true),
+            // It may be that this user may write to it and no more.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (options.open(path)?, false),
+            Err(error) => return Err(error),
+        };
         let found = file.metadata()?;
-        Ok(Self { device: found.dev(), inode: found.ino(), file, torn: false })
+        let readable = readable && found.is_file();
+        // How an earlier run or somebody else left what cannot be read, nobody knows.
+        let torn = !readable && found.len() > 0;
+        Ok(Self { device: found.dev(), inode: found.ino(), file, readable, torn })
     }
 
     fn is(&self, found: &Metadata) -> bool {
         (self.device, self.inode) == (found.dev(), found.ino())
     }
 
-    fn write(&mut self, line: &[u8], sync: bool) -> io::Result<()> {
+    fn write(&mut self, line: Vec<u8>, sync: bool) -> io::Result<()> {
+        // Other endpoints and other processes write here as well: nobody tears a line between the look at the end and
+        // the write. A file system without locks refuses, and that moment is all that is lost by it.
+        let locked = self.file.lock().is_ok();
+        let written = self.write_line(line);
+        if locked {
+            let _ = self.file.unlock();
+        }
+        written?;
+        if sync { self.file.sync_data() } else { Ok(()) }
+    }
+
+    fn write_line(&mut self, mut line: Vec<u8>) -> io::Result<()> {
+        if self.is_torn() {
+            line.insert(0, b'\n');
+        }
         let written = loop {
-            match self.file.write(line) {
+            match self.file.write(&line) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other?,
             }
@@ -88,7 +112,18 @@ impl Open {
                 "only a part of the line could be written",
             ));
         }
-        if sync { self.file.sync_data() } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Whether what is there ends within a line, so that the next one has to begin on its own.
+    fn is_torn(&self) -> bool {
+        if !self.readable {
+            return self.torn;
+        }
+        let Ok(found) = self.file.metadata() else { return true };
+        let mut last = [b'\n'];
+        // Of an empty file, or one that was emptied since, nothing is read.
+        self.file.read_at(&mut last, found.len().saturating_sub(1)).is_err() || last != [b'\n']
     }
 }
 

@@ -99,13 +99,66 @@ async fn what_cannot_be_written_is_a_failure_that_names_the_file() {
     }
 }
 
+#[tokio::test]
+async fn a_line_after_a_torn_one_starts_on_its_own_whoever_tore_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    let tear = || {
+        let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        file.write_all(b"{\"torn\":").unwrap();
+    };
+    // By an earlier run, or before the file was rotated away and back.
+    tear();
+    let sink = sink(path.clone(), false);
+    sink.deliver(&delivery(1, "{}")).await;
+    sink.deliver(&delivery(2, "{}")).await;
+    // By another endpoint or another process, while this one has it open; and what it tore it may have ended itself.
+    tear();
+    sink.deliver(&delivery(3, "{}")).await;
+    let line = |attempt: u32| {
+        let line = line::write(&delivery(attempt, "{}")).unwrap();
+        String::from_utf8(line).unwrap()
+    };
+    let torn = "{\"torn\":\n";
+    let wanted = [torn, &line(1), &line(2), torn, &line(3)].concat();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted);
+}
+
+#[tokio::test]
+async fn no_line_is_glued_to_what_others_tear_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    let sinks = [sink(path.clone(), false), sink(path.clone(), false)];
+    let torn = path.clone();
+    // Another process, each of whose writes stops short, as on a full disk.
+    let tearing = tokio::task::spawn_blocking(move || {
+        let mut file = OpenOptions::new().append(true).create(true).open(torn).unwrap();
+        for _ in 0..200 {
+            file.lock().unwrap();
+            file.write_all(b"{\"torn\":").unwrap();
+            file.unlock().unwrap();
+        }
+    });
+    for attempt in 0..100 {
+        for sink in &sinks {
+            assert_eq!(sink.deliver(&delivery(attempt, "{}")).await.verdict, Verdict::Delivered);
+        }
+    }
+    tearing.await.unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let whole = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    assert_eq!(text.lines().filter(whole).count(), 200, "{text}");
+}
+
 #[test]
-fn a_line_after_a_torn_one_starts_on_its_own() {
+fn a_file_that_may_not_be_read_begins_with_a_line_of_its_own_and_again_after_a_torn_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.jsonl");
     std::fs::write(&path, "{\"torn\":").unwrap();
-    let mut slot = Some(Open::at(&path, None).unwrap());
-    slot.as_mut().unwrap().torn = true;
+    let mut open = Open::at(&path, None).unwrap();
+    // As it is found by a user who may only write to it.
+    (open.readable, open.torn) = (false, true);
+    let mut slot = Some(open);
     append(&path, &mut slot, b"{}\n".to_vec(), false).unwrap();
     append(&path, &mut slot, b"{}\n".to_vec(), false).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"torn\":\n{}\n{}\n");
