@@ -17,6 +17,7 @@ mod link;
 mod message;
 mod outcome;
 mod plan;
+mod refusals;
 mod server;
 mod settings;
 mod sink;

@@ -1,28 +1,34 @@
 use crate::outcome::{clean, no_way, not_connected};
+use crate::refusals::{Refusals, SUBJECTS};
 use crate::server::Server;
 use crate::settings::Settings;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, ServerError};
 use postrider_sink::{FailureClass, HostContext, Outcome, Trail, Verdict};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Where a connection that broke goes on: nobody listens there, and nothing is sent there.
 const NOWHERE: &str = "nats://127.0.0.1:0";
-/// Subjects that are remembered of each kind; the oldest are of no use by then.
-const SUBJECTS: usize = 256;
 /// Addresses of one server that are tried.
 const TRIED: usize = 8;
 /// What the server says of a subject that may not be published to, before its name in quotes.
 const REFUSED: &str = "Permissions Violation for Publish to ";
+/// What the subject of a question begins with, and that of no event.
+const INBOX: &str = "_INBOX.";
+/// Questions that wait at once. The client keeps 128 things that the server said and drops what comes beyond; an event and
+/// its question may be refused both.
+const QUESTIONS: usize = 60;
 
 /// One connection to a server whose address was checked. It never becomes another one.
 pub(crate) struct Link {
     pub(crate) client: Client,
     pub(crate) jetstream: jetstream::Context,
+    /// Room for questions: see [`QUESTIONS`].
+    pub(crate) asking: Semaphore,
     state: watch::Receiver<State>,
     /// Subjects that were published to and not refused.
     proven: Mutex<BTreeSet<String>>,
@@ -34,8 +40,26 @@ struct State {
     dead: Option<Arc<str>>,
     /// The server is about to stop: what is under way may end, nothing new begins.
     leaving: bool,
-    /// How often the server refused a subject.
-    refused: BTreeMap<String, u64>,
+    /// How often the server has refused to have something published.
+    refusals: u64,
+    /// Events among that,
+    events: Refusals,
+    /// and questions. Each has a subject of its own, and a user who may not ask is refused every one of them: apart, so
+    /// that they do not push out those of events.
+    questions: Refusals,
+}
+
+impl State {
+    fn refuse(&mut self, subject: String) {
+        self.refusals += 1;
+        let kind = if subject.starts_with(INBOX) { &mut self.questions } else { &mut self.events };
+        kind.note(subject, self.refusals);
+    }
+
+    /// Whether a subject was refused after the first so many refusals.
+    fn has_refused(&self, subject: &str, after: u64) -> bool {
+        self.events.has(subject, after) || self.questions.has(subject, after)
+    }
 }
 
 /// Connects to the first server that takes us.
@@ -148,7 +172,8 @@ async fn open(
     client.set_server_pool(NOWHERE).await.map_err(|error| wrong(&error))?;
     let jetstream =
         ContextBuilder::new().timeout(host.timeout).ack_timeout(host.timeout).build(client.clone());
-    Ok(Link { client, jetstream, state, proven: Mutex::default() })
+    let asking = Semaphore::new(QUESTIONS);
+    Ok(Link { client, jetstream, asking, state, proven: Mutex::default() })
 }
 
 /// Keeps what the client tells. Why the connection is of no more use, if a person should know.
@@ -161,12 +186,7 @@ fn note(tell: &watch::Sender<State>, event: Event) -> Option<Arc<str>> {
         Event::ServerError(ServerError::Other(text)) => match text.strip_prefix(REFUSED) {
             Some(subject) => {
                 let subject = subject.trim_matches('"').to_owned();
-                tell.send_modify(|state| {
-                    if state.refused.len() >= SUBJECTS {
-                        state.refused.clear();
-                    }
-                    *state.refused.entry(subject).or_default() += 1;
-                });
+                tell.send_modify(|state| state.refuse(subject));
                 return None;
             }
             None => format!("the server said: {}", clean(&text)).into(),
@@ -197,19 +217,18 @@ impl Link {
         state.dead.is_none() && !state.leaving && self.state.has_changed().is_ok()
     }
 
-    /// How often the server has refused a subject by now.
-    pub(crate) fn refusals(&self, subject: &str) -> u64 {
-        self.state.borrow().refused.get(subject).copied().unwrap_or_default()
+    /// How often the server has refused anything by now.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.state.borrow().refusals
     }
 
-    /// Waits until the connection is of no more use, or the server refuses a subject once more than `seen`.
+    /// Waits until the connection is of no more use, or the server refuses a subject after `seen` refusals.
     pub(crate) async fn trouble(&self, subject: &str, seen: u64) -> Outcome {
         let mut state = self.state.clone();
-        let of = |state: &State| state.refused.get(subject).copied().unwrap_or_default();
-        let found = state.wait_for(|state| state.dead.is_some() || of(state) > seen).await;
+        let found = state.wait_for(|state| state.dead.is_some() || state.has_refused(subject, seen)).await;
         match found.as_deref() {
             Ok(State { dead: Some(why), .. }) => Outcome::failed(FailureClass::Connect, why.to_string()),
-            Ok(_) => refused(subject),
+            Ok(_) => self.refused(subject),
             Err(_) => Outcome::failed(FailureClass::Connect, "the connection broke"),
         }
     }
@@ -217,28 +236,47 @@ impl Link {
     /// Waits until the server has refused a subject.
     pub(crate) async fn refusal(&self, subject: &str) {
         let mut state = self.state.clone();
-        if state.wait_for(|state| state.refused.contains_key(subject)).await.is_err() {
+        if state.wait_for(|state| state.has_refused(subject, 0)).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
+    /// What the server has said against a subject after `seen` refusals. Where it refused more since than are remembered,
+    /// this one may be among them.
+    pub(crate) fn objection(&self, subject: &str, seen: u64) -> Option<Outcome> {
+        let (refused, untold) = {
+            let state = self.state.borrow();
+            (state.has_refused(subject, seen), state.events.has_forgotten(seen))
+        };
+        if refused {
+            return Some(self.refused(subject));
+        }
+        let reason = "the server refuses so many subjects that it cannot be told whether this is one of them";
+        untold.then(|| Outcome::failed(FailureClass::SinkError, reason))
+    }
+
     /// Whether the subject has been published to before, and not refused.
     pub(crate) fn is_proven(&self, subject: &str) -> bool {
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner).contains(subject)
+        self.proven().contains(subject)
     }
 
     /// It has.
     pub(crate) fn prove(&self, subject: &str) {
-        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut proven = self.proven();
         if proven.len() >= SUBJECTS {
             proven.clear();
         }
         proven.insert(subject.to_owned());
     }
-}
 
-/// The server does not let us.
-pub(crate) fn refused(subject: &str) -> Outcome {
-    let reason = format!("the server does not let this user publish to {}", clean(subject));
-    Outcome::failed(FailureClass::SinkError, reason)
+    /// The server does not let us.
+    fn refused(&self, subject: &str) -> Outcome {
+        self.proven().remove(subject);
+        let reason = format!("the server does not let this user publish to {}", clean(subject));
+        Outcome::failed(FailureClass::SinkError, reason)
+    }
+
+    fn proven(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -1,8 +1,8 @@
-use crate::link::{self, Link, refused};
+use crate::link::{self, Link};
 use crate::message;
-use crate::outcome::{not_sent, not_stored};
+use crate::outcome::{not_read, not_sent, not_stored};
 use crate::settings::{Mode, Settings};
-use async_nats::{HeaderMap, Request};
+use async_nats::{HeaderMap, Request, RequestErrorKind};
 use postrider_sink::{Delivery, HostContext, Outcome, Sink, async_trait};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl NatsSink {
         let slot = self.slot();
         let connect = || link::connect(&self.settings, &self.tls, &self.host, &delivery.trail);
         let link = slot.link.get_or_try_init(connect).await?;
-        let seen = link.refusals(&subject);
+        let seen = link.refusals();
         let sent = async {
             match self.settings.mode {
                 Mode::JetStream { .. } => store(link, &subject, headers, delivery).await,
@@ -94,23 +94,30 @@ async fn send(
     headers: HeaderMap,
     delivery: &Delivery,
 ) -> Result<Outcome, Outcome> {
+    // It is never closed.
+    let room = link.asking.acquire().await.ok();
     let published =
         link.client.publish_with_headers(subject.to_owned(), headers, delivery.body.clone()).await;
     published.map_err(|error| not_sent(&error))?;
     let question = link.client.new_inbox();
-    tokio::select! {
-        // "No responders", which is what is wanted.
-        _ = link.client.send_request(question.clone(), Request::new()) => {}
-        () = link.refusal(&question) => {}
+    let wrong = tokio::select! {
+        answer = link.client.send_request(question.clone(), Request::new()) => answer.err(),
+        () = link.refusal(&question) => None,
+    };
+    drop(room);
+    // "No responders" is what is wanted.
+    if let Some(error) = wrong.filter(|error| error.kind() != RequestErrorKind::NoResponders) {
+        return Err(not_read(&error));
     }
     if !link.is_proven(subject) {
         tokio::time::sleep(REFUSAL).await;
-        link.prove(subject);
     }
-    if link.refusals(subject) > seen {
-        Err(refused(subject))
-    } else {
-        Ok(Outcome::delivered("published".into()))
+    match link.objection(subject, seen) {
+        Some(objection) => Err(objection),
+        None => {
+            link.prove(subject);
+            Ok(Outcome::delivered("published".into()))
+        }
     }
 }
 

@@ -110,3 +110,17 @@ async fn a_subject_that_the_user_may_not_publish_to_is_told_and_leaves_the_other
     let wrong = rig.deliver("evt_3").await.unwrap_err();
     assert!(wrong.contains("Permissions Violation for Subscription"), "{wrong}");
 }
+
+#[tokio::test]
+async fn a_refusal_is_told_every_time_however_many_there_were_before() {
+    let server = NatsServer::start(USERS);
+    let rig = Rig::of(&as_user(core(server.port), "narrow")).await;
+    // The question behind each event is refused as well, and has a subject of its own: more than are remembered.
+    for nth in 0..300 {
+        let wrong = rig.deliver("evt_1").await.unwrap_err();
+        assert!(wrong.contains("does not let this user publish to events.delivered"), "{nth}: {wrong}");
+    }
+    let allowed = Delivery { event: "read".into(), ..delivery("evt_2") };
+    let outcome = rig.sink.deliver(&allowed).await;
+    assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+}
