@@ -1,9 +1,11 @@
 //! Settings back into an endpoint's file: only what differs is written, so comments, order and spelling stay.
 
+mod list;
+
 use super::form::Form;
 use super::mask::is_secret;
 use serde_json::{Map, Value};
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Key, Table, TableLike};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Key, Table, TableLike};
 
 /// What is wrong with settings, before they are judged as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -274,6 +276,12 @@ impl Editor {
         {
             return self.merge(below, shown, wanted);
         }
+        if let (Some(Item::ArrayOfTables(tables)), Some(Value::Array(shown)), Value::Array(wanted)) =
+            (table.get_mut(key), shown, wanted)
+            && self.tables(tables, shown, wanted)
+        {
+            return;
+        }
         let top = self.path.len() == 1;
         if let (true, Value::Object(wanted)) = (top && !plain(wanted).is_null(), wanted) {
             let mut new = Table::new();
@@ -286,6 +294,34 @@ impl Editor {
             Some(old) => replace(old, value),
             None => drop(table.insert(key, Item::Value(value))),
         }
+    }
+
+    /// Changes tables one by one, if those that stay do so in the order of the file.
+    fn tables(&mut self, tables: &mut ArrayOfTables, shown: &[Value], wanted: &[Value]) -> bool {
+        let objects: Option<Vec<&Map<String, Value>>> = wanted.iter().map(Value::as_object).collect();
+        let places = list::places(shown, wanted);
+        let (Some(objects), true) = (objects, places.iter().flatten().is_sorted()) else { return false };
+        if objects.is_empty() || tables.len() != shown.len() {
+            return false;
+        }
+        let empty = Map::new();
+        let mut changed = ArrayOfTables::new();
+        for (index, (object, place)) in objects.into_iter().zip(places).enumerate() {
+            self.path.push(index.to_string());
+            // In a table that is another one, a saved secret is not that one's.
+            let is_that_ones = |at: &usize| {
+                let shown = shown.get(*at).and_then(Value::as_object);
+                shown == Some(object) || kept_secrets(object).is_empty()
+            };
+            let place = place.filter(is_that_ones);
+            let mut table = place.and_then(|at| tables.get(at)).cloned().unwrap_or_default();
+            let shown = place.and_then(|at| shown.get(at)?.as_object());
+            self.merge(&mut table, shown.unwrap_or(&empty), object);
+            changed.push(table);
+            self.path.pop();
+        }
+        *tables = changed;
+        true
     }
 
     fn value(
@@ -307,17 +343,20 @@ impl Editor {
             },
             Value::String(text) => Some(text.as_str().into()),
             Value::Array(elements) => {
-                let mut array = Array::new();
-                for (index, element) in elements.iter().enumerate() {
+                let shown = shown.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                let old = old.and_then(toml_edit::Value::as_array).filter(|old| old.len() == shown.len());
+                let mut values = Vec::with_capacity(elements.len());
+                for (index, (element, place)) in
+                    elements.iter().zip(list::places(shown, elements)).enumerate()
+                {
                     self.path.push(index.to_string());
-                    let same = position(shown, element);
-                    let old = same.and_then(|at| old?.as_array()?.get(at));
-                    let value = self.value(element, same.map(|_| element), old);
-                    array.extend(value.map(|value| value.decorated("", "")));
+                    let from = position(shown, place, element);
+                    let value = self.value(element, from.map(|_| element), from.and_then(|at| old?.get(at)));
+                    values.extend(value.map(|value| (value, place)));
                     self.path.pop();
                 }
-                array.fmt();
-                Some(array.into())
+                let nothing = Array::new();
+                Some(list::arrange(old.unwrap_or(&nothing), values).into())
             }
             Value::Object(_) if is_kept(wanted) => {
                 self.error("the secret that stands there is another one", "Enter the secret again.")
@@ -351,9 +390,11 @@ fn plain(value: &Value) -> &Value {
     if is_kept(value) || is_reference(value) { &Value::Null } else { value }
 }
 
-/// Where an element stands in the list that the file has.
-fn position(shown: Option<&Value>, element: &Value) -> Option<usize> {
-    shown?.as_array()?.iter().position(|other| same(Some(other), element))
+/// Where an element stands in the list that the file has: in its place, or elsewhere.
+fn position(shown: &[Value], place: Option<usize>, element: &Value) -> Option<usize> {
+    place
+        .filter(|at| same(shown.get(*at), element))
+        .or_else(|| shown.iter().position(|other| same(Some(other), element)))
 }
 
 /// Puts another value in the place of one, with the space and the comment around it.

@@ -358,5 +358,6 @@ fn endpoint_names_are_the_ones_that_fit_everywhere() {
 mod files;
 mod filter;
 mod folder;
+mod lists;
 mod people;
 mod tls;
