@@ -102,3 +102,35 @@ async fn the_receiver_in_python_takes_what_is_genuine_once() {
 async fn the_receiver_in_node_takes_what_is_genuine_once() {
     takes_what_is_genuine_once("javascript", "node").await;
 }
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("a page")
+}
+
+/// The default of a key, in days.
+fn days(key: &str) -> u64 {
+    let keys = page("docs/configuration.md");
+    let row = keys.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).expect("a key");
+    let default = row.split('|').nth(3).expect("a default").trim_matches([' ', '`', '"']);
+    default.strip_suffix('d').and_then(|days| days.parse().ok()).expect("days")
+}
+
+#[test]
+fn the_subscribers_guide_says_for_how_long_the_same_event_may_come_again() {
+    let guide = page("docs/guide-subscriber.md");
+    let said = guide.split(" days:").next().and_then(|before| before.rsplit(' ').next());
+    let said: u64 = said.and_then(|days| days.parse().ok()).expect("a number of days");
+    // Tried, kept as a dead letter, and tried as long again after a replay on the last day.
+    assert!(said >= 2 * days("retry.max_age") + days("spool.keep_dead"), "{said}");
+}
+
+#[test]
+fn the_subscribers_guide_names_every_answer_whose_wait_is_minded() {
+    let minded = page("plugins/http/src/answer.rs");
+    let minded = minded.lines().find(|line| line.contains("match retry_after(")).expect("a line");
+    let guide = page("docs/guide-subscriber.md");
+    let row = guide.lines().find(|line| line.contains("with `Retry-After`")).expect("a row");
+    let codes = minded.split_whitespace().filter(|word| word.parse::<u16>().is_ok());
+    let missing: Vec<&str> = codes.filter(|code| !row.contains(&format!("`{code}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}: {row}");
+}

@@ -102,5 +102,7 @@ mod support;
 mod tls;
 #[cfg(test)]
 mod transcripts;
+#[cfg(test)]
+mod unit;
 #[cfg(all(test, feature = "wasm"))]
 mod wasm;

@@ -1,5 +1,6 @@
 //! The README's first screen and the guides are true: their commands exist, and what they show is accepted.
 
+use crate::support::TlsPair;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -46,7 +47,8 @@ fn every_command_that_is_shown_exists() {
     for block in blocks(&(readme() + &guides), "console") {
         for line in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
             let command = line.split('#').next().unwrap_or_default().trim();
-            let words: Vec<&str> = command.split_whitespace().collect();
+            // What is set for this command alone is none of it.
+            let words: Vec<&str> = command.split_whitespace().skip_while(|word| word.contains('=')).collect();
             let arguments = match words.as_slice() {
                 ["postrider", arguments @ ..] => arguments,
                 ["cargo", "run", rest @ ..] => {
@@ -98,15 +100,33 @@ fn the_endpoint_file_it_shows_is_accepted() {
 fn the_configuration_that_the_operators_guide_shows_is_accepted() {
     let dir = TempDir::new().expect("a folder");
     let root = dir.path().to_string_lossy();
-    let text = blocks(&guide("operator"), "toml").concat();
-    let text = text.replace("/etc/postrider", &root).replace("/var/lib/postrider", &format!("{root}/data"));
-    fs::create_dir(dir.path().join("secrets")).expect("a folder");
-    fs::create_dir(dir.path().join("endpoints")).expect("a folder");
-    fs::write(dir.path().join("secrets/platform"), "a-long-token-of-the-platform").expect("written");
-    fs::write(dir.path().join("postrider.toml"), text).expect("written");
-    let output = postrider(&["check", &dir.path().join("postrider.toml").to_string_lossy()]);
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    let shown = blocks(&guide("operator"), "toml");
+    let [whole, admin] = shown.as_slice() else { panic!("{} blocks", shown.len()) };
+    for folder in ["secrets", "endpoints", "tls"] {
+        fs::create_dir(dir.path().join(folder)).expect("a folder");
+    }
+    let pair = TlsPair::new();
+    for (file, text) in [
+        ("secrets/platform", "a-long-token-of-the-platform"),
+        ("secrets/operator", "a long password"),
+        ("tls/admin.pem", pair.cert.as_str()),
+        ("tls/admin.key", pair.key.as_str()),
+    ] {
+        fs::write(dir.path().join(file), text).expect("written");
+    }
+    // The page by another address: its tables in the place of the one before.
+    let elsewhere = whole.replace("[admin]\nlisten = \"127.0.0.1:8081\"", admin);
+    assert_ne!(&elsewhere, whole);
+    for text in [whole, &elsewhere] {
+        let text =
+            text.replace("/etc/postrider", &root).replace("/var/lib/postrider", &format!("{root}/data"));
+        fs::write(dir.path().join("postrider.toml"), text).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+        command.env("CREDENTIALS_DIRECTORY", dir.path().join("secrets"));
+        let output = command.arg("check").arg(dir.path().join("postrider.toml")).output().expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
 }
 
 /// The series that expressions ask for, each of which there must be.
