@@ -10,6 +10,7 @@ mod live;
 mod lone;
 mod page;
 mod replays;
+mod sight;
 mod start;
 mod stop;
 mod store;

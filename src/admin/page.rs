@@ -84,7 +84,9 @@ impl Page {
             // Why is the operator's to know: it names what is on the machine.
             status.unready = status.unready.map(|_| String::new());
         }
-        Known { status, letters: self.facts.letters(account.map(|own| &**own)) }
+        let (facts, own) = (Arc::clone(&self.facts), account.cloned());
+        let letters = tokio::task::spawn_blocking(move || facts.letters(own.as_deref())).await;
+        Known { status, letters: letters.unwrap_or_default() }
     }
 }
 

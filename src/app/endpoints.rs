@@ -138,7 +138,7 @@ impl Backend {
     fn status_of(&self, caller: &Caller, name: &str) -> Option<EndpointStatus> {
         let table = self.router.table();
         let account = table.named(name).map(|entry| entry.spec.identity.account.as_deref());
-        let mut found = self.endpoints(&table, Some(name));
+        let mut found = self.sight().endpoints(&table, Some(name));
         found.retain(|status| caller.sees(status.account.as_deref()));
         let current = found.iter().position(|status| Some(status.account.as_deref()) == account);
         (!found.is_empty()).then(|| found.swap_remove(current.unwrap_or_default()))
