@@ -12,7 +12,7 @@ mod tests;
 
 pub use dead::{LetterCount, LetterPage, Outcome};
 pub use look::{DeliveryFile, EventFile};
-pub use query::{BadCursor, Cursor, Filter, Page, Row};
+pub use query::{BadCursor, Cursor, Endpoints, Filter, Page, Row};
 
 use crate::ids::{EndpointUid, EventId, Seq};
 use crate::spool::{DeadLetter, EmbeddedSpool, SpoolError};
@@ -97,8 +97,8 @@ impl History for EmbeddedHistory {
     }
 
     fn event(&self, id: EventId) -> Answer<Option<EventFile>> {
-        let known: Vec<EndpointUid> = self.spool.known().into_iter().map(|(uid, _)| uid).collect();
-        self.spool.look(move |store| look::event(store, &known, id))
+        let holding = self.spool.holding();
+        self.spool.look(move |store| look::event(store, &holding, id))
     }
 
     fn dead(&self, filter: Filter, cursor: Option<u64>, limit: NonZeroUsize) -> Answer<LetterPage> {

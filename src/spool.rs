@@ -24,6 +24,7 @@ mod journal;
 mod meters;
 mod names;
 mod offline;
+mod opening;
 pub(crate) mod past;
 mod read;
 mod record;

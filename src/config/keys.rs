@@ -139,13 +139,13 @@ pub(super) const DAEMON: &[Key] = &[
         "spool.max_bytes",
         Kind::Size,
         "\"10 GiB\"",
-        "Undelivered work. Past it the ingress answers 503; nothing is dropped.",
+        "Undelivered work: bodies, each counted once. Past it the ingress answers 503; nothing is dropped.",
     ),
     live(
         "spool.backlog",
         Kind::Size,
         "\"1 GiB\"",
-        "What may wait for one endpoint. Beyond it its oldest deliveries become dead.",
+        "What may wait for one endpoint: bodies. Beyond it its oldest deliveries become dead.",
     ),
     live(
         "spool.keep_delivered",

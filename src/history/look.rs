@@ -102,13 +102,14 @@ fn look(store: &Store, endpoint: EndpointUid, seq: Seq) -> Result<Option<Deliver
 
 pub(super) fn event(
     store: &Store,
-    known: &[EndpointUid],
+    holding: &[(EndpointUid, Seq)],
     id: EventId,
 ) -> Result<Option<EventFile>, SpoolError> {
     let mut deliveries: BTreeSet<(Seq, EndpointUid)> = BTreeSet::new();
     let event = event_with_id(store, id)?;
     if let Some(event) = &event {
-        for &uid in known {
+        // Whose newest delivery is older has none of it.
+        for &(uid, _) in holding.iter().filter(|(_, last)| *last >= event.seq) {
             if waiting(store, uid, event.seq)?.is_some() || dead_letter(store, uid, event.seq)?.is_some() {
                 deliveries.insert((event.seq, uid));
             }

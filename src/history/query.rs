@@ -22,11 +22,31 @@ const CHUNK: usize = 32;
 /// Blocks read at once by who follows.
 const BLOCKS: usize = 512;
 
+/// Some endpoints: an account may have very many, and every row is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints(Arc<[EndpointUid]>);
+
+impl FromIterator<EndpointUid> for Endpoints {
+    fn from_iter<I: IntoIterator<Item = EndpointUid>>(uids: I) -> Self {
+        let mut uids: Vec<EndpointUid> = uids.into_iter().collect();
+        uids.sort_unstable();
+        Self(uids.into())
+    }
+}
+
+impl Endpoints {
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn contains(&self, uid: EndpointUid) -> bool {
+        self.0.binary_search(&uid).is_ok()
+    }
+}
+
 /// Which deliveries are wanted; what is `None` does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Of these endpoints.
-    pub endpoints: Option<Arc<[EndpointUid]>>,
+    pub endpoints: Option<Endpoints>,
     /// Of this event.
     pub id: Option<EventId>,
     /// About this message.
@@ -55,7 +75,7 @@ impl Filter {
     /// Whether an endpoint's are wanted.
     #[must_use]
     pub fn of(&self, uid: EndpointUid) -> bool {
-        self.endpoints.as_ref().is_none_or(|wanted| wanted.contains(&uid))
+        self.endpoints.as_ref().is_none_or(|wanted| wanted.contains(uid))
     }
 
     pub(super) fn about(
@@ -271,12 +291,10 @@ pub(super) fn ended_after(
     place: Option<u64>,
 ) -> Result<(Vec<Row>, u64), SpoolError> {
     let Some(place) = place else { return Ok((Vec::new(), next_block(store)?)) };
-    let (entries, next) = rows_after(store, place, BLOCKS)?;
-    let wanted = entries.into_iter().filter_map(|entry| match entry {
+    rows_after(store, place, (BLOCKS, SCAN), |entry| match entry {
         Entry::Settled(row) if filter.matches(&row) => Some(Row::Settled(row)),
         _ => None,
-    });
-    Ok((wanted.collect(), next))
+    })
 }
 
 pub(super) fn erase_waiting(

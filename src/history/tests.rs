@@ -62,7 +62,15 @@ async fn settle_all(spool: &EmbeddedSpool, uid: EndpointUid, result: Result<(), 
 }
 
 fn of(uid: EndpointUid) -> Filter {
-    Filter { endpoints: Some(Arc::new([uid])), ..Filter::default() }
+    Filter { endpoints: Some([uid].into_iter().collect()), ..Filter::default() }
+}
+
+#[test]
+fn the_endpoints_of_a_filter_are_found_in_whatever_order_they_were_named() {
+    let named = [7, 3, 9, 1].map(EndpointUid);
+    let filter = Filter { endpoints: Some(named.into_iter().collect()), ..Filter::default() };
+    let of: Vec<u32> = (0..12).filter(|uid| filter.of(EndpointUid(*uid))).collect();
+    assert_eq!(of, [1, 3, 7, 9]);
 }
 
 /// All pages of a list, and how many there were.
@@ -314,6 +322,25 @@ async fn a_message_is_found_among_a_hundred_thousand_in_little_time() {
         assert!(took < Duration::from_secs(5), "{took:?}");
     };
     find(&spool).await;
+    let history = EmbeddedHistory::of(Arc::clone(&spool));
+    let (mut place, mut followed) = (0, Vec::new());
+    loop {
+        let (rows, next) = history.ended_after(Filter::default(), Some(place)).await.unwrap();
+        assert!(rows.len() < 25_000, "{} rows at once", rows.len());
+        followed.extend(rows);
+        if next == place {
+            break;
+        }
+        place = next;
+    }
+    let ended = |row: &Row| match row {
+        Row::Settled(row) => row.seq,
+        Row::Waiting(..) => unreachable!("of what ended"),
+    };
+    // The event that was there before, and these.
+    let wanted: Vec<Seq> = (1..=all + 1).map(Seq).collect();
+    assert_eq!(followed.iter().map(ended).collect::<Vec<_>>(), wanted, "each once, in order");
+    drop(history);
     spool.close().await.unwrap();
     drop(spool);
     let config = SpoolConfig::at(folder.path().join("data"));

@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 /// At most so many events,
 const EVENTS: usize = 8 * 1024;
-/// and so many bytes of bodies.
-const BYTES: usize = 8 * 1024 * 1024;
+/// and so many bytes of bodies and deliveries: of an event that very many endpoints have, these are most of it.
+const BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of what is known of a delivery.
+const ROW: usize = size_of::<(EndpointUid, Option<DeliveryRow>)>();
 
 /// An event and what is known of its deliveries.
 pub(super) struct Cached {
@@ -34,7 +36,7 @@ impl Cached {
         }
     }
 
-    pub(super) fn set_row(&mut self, endpoint: EndpointUid, row: Option<DeliveryRow>) {
+    fn set_row(&mut self, endpoint: EndpointUid, row: Option<DeliveryRow>) {
         match self.rows.binary_search_by_key(&endpoint, |(uid, _)| *uid) {
             Ok(at) => {
                 if let Some(known) = self.rows.get_mut(at) {
@@ -43,6 +45,10 @@ impl Cached {
             }
             Err(at) => self.rows.insert(at, (endpoint, row)),
         }
+    }
+
+    fn size(&self) -> usize {
+        self.event.body.len() + self.rows.len() * ROW
     }
 
     /// Nobody waits for it and no dead letter keeps it.
@@ -64,6 +70,19 @@ impl Cache {
         self.events.get_mut(&seq)
     }
 
+    /// Notes what is known of a delivery, if its event is here.
+    pub(super) fn set_row(&mut self, seq: Seq, endpoint: EndpointUid, row: Option<DeliveryRow>) {
+        let Some(cached) = self.events.get_mut(&seq) else { return };
+        let before = cached.size();
+        cached.set_row(endpoint, row);
+        self.bytes += cached.size() - before;
+    }
+
+    /// Bytes of bodies and deliveries.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// An event that has just been numbered; `rows` is sorted and complete.
     pub(super) fn insert_new(
         &mut self,
@@ -81,16 +100,16 @@ impl Cache {
 
     fn insert(&mut self, cached: Cached) {
         let seq = cached.event.seq;
-        self.bytes += cached.event.body.len();
+        self.bytes += cached.size();
         self.order.push_back(seq);
         if let Some(old) = self.events.insert(seq, cached) {
-            self.bytes -= old.event.body.len();
+            self.bytes -= old.size();
         }
     }
 
     pub(super) fn remove(&mut self, seq: Seq) {
         if let Some(cached) = self.events.remove(&seq) {
-            self.bytes -= cached.event.body.len();
+            self.bytes -= cached.size();
         }
     }
 
@@ -104,5 +123,59 @@ impl Cache {
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{EventId, Generation, MessageKey};
+    use bytes::Bytes;
+
+    const ROW_OF_ONE: DeliveryRow =
+        DeliveryRow { key: MessageKey(1), length: 2, accepted_ms: 3, parked: None };
+
+    fn event(seq: u64) -> Arc<StoredEvent> {
+        Arc::new(StoredEvent {
+            seq: Seq(seq),
+            id: EventId([0; 16]),
+            event: Arc::from("sent"),
+            product: Arc::from("crm"),
+            account: None,
+            message_id: Arc::from("m"),
+            body: Bytes::from_static(b"{}"),
+            traceparent: None,
+            generation: Generation(1),
+            accepted_ms: 3,
+            targets: 2_000,
+        })
+    }
+
+    #[test]
+    fn deliveries_count_as_bodies_do() {
+        let mut cache = Cache::default();
+        for seq in 0..300 {
+            let rows = (0..2_000).map(|uid| (EndpointUid(uid), Some(ROW_OF_ONE)));
+            cache.insert_new(event(seq), rows.collect());
+            cache.trim();
+            assert!(cache.bytes() <= BYTES);
+        }
+        assert!((100..140).contains(&cache.events.len()), "{} events", cache.events.len());
+    }
+
+    #[test]
+    fn what_is_learned_of_an_event_goes_with_it() {
+        let mut cache = Cache::default();
+        cache.insert_read(event(1), RefsRow { live: 2_000, dead: 0 });
+        let alone = cache.bytes();
+        for uid in 0..50 {
+            cache.set_row(Seq(1), EndpointUid(uid), Some(ROW_OF_ONE));
+            cache.set_row(Seq(1), EndpointUid(uid), None);
+        }
+        assert_eq!(cache.bytes(), alone + 50 * ROW);
+        cache.insert_read(event(1), RefsRow { live: 1, dead: 0 });
+        assert_eq!(cache.bytes(), alone);
+        cache.remove(Seq(1));
+        assert_eq!(cache.bytes(), 0);
     }
 }

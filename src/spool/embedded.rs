@@ -2,10 +2,10 @@
 
 use super::folder::{Folder, OpenError};
 use super::meters::Meters;
-use super::offline;
+use super::opening::open_store;
 use super::read::{self, Found};
 use super::shared::{Seen, Shared};
-use super::store::{Base, Store, Ways};
+use super::store::{Store, Ways};
 use super::writer::{Amended, Amendment, Command, Parts, Writer};
 use super::{
     Append, Backlog, EndpointState, HistoryNote, Lease, Parked, Pending, ReadLimit, Refusal, Settlement,
@@ -19,8 +19,6 @@ use crate::metrics::Metrics;
 use crossbeam_channel::Sender;
 use futures_util::future::BoxFuture;
 use rustc_hash::FxHashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
@@ -38,8 +36,10 @@ pub struct DedupLimits {
     pub max: u64,
 }
 
-/// Reads at once; each holds a thread that may block.
+/// Reads of endpoints at once; each holds a thread that may block.
 const READERS: usize = 4;
+/// The same of people: no delivery waits for what they ask.
+const PEOPLE: usize = 2;
 /// Endpoints that are registered with one command.
 const NAMES_AT_ONCE: usize = 4096;
 /// Kept back on the disk, so that settlements can be written when it is full. fjall's smallest journal.
@@ -51,6 +51,7 @@ pub struct EmbeddedSpool {
     commands: Sender<Command>,
     /// None: reads block whoever makes them.
     readers: Option<Arc<Semaphore>>,
+    people: Option<Arc<Semaphore>>,
     /// Cancelled when the writer has ended, however it did.
     over: CancellationToken,
 }
@@ -84,7 +85,8 @@ impl Opening<'_> {
         folder.sync_names()?;
         let shared = Arc::new(Shared::default());
         let (commands, receiver) = crossbeam_channel::unbounded();
-        let readers = (!ways.by_hand).then(|| Arc::new(Semaphore::new(READERS)));
+        let permits = |count| (!ways.by_hand).then(|| Arc::new(Semaphore::new(count)));
+        let (readers, people) = (permits(READERS), permits(PEOPLE));
         let parts = Parts {
             folder,
             store: Arc::new(store),
@@ -101,7 +103,7 @@ impl Opening<'_> {
         let writer = Writer::new(parts).map_err(|error| OpenError::Store(error.to_string()))?;
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
-        Ok(Opened { spool: EmbeddedSpool { shared, commands, readers, over }, writer, over: guard })
+        Ok(Opened { spool: EmbeddedSpool { shared, commands, readers, people, over }, writer, over: guard })
     }
 }
 
@@ -181,6 +183,12 @@ impl EmbeddedSpool {
         waiting.into_iter().map(|(uid, _)| uid).collect()
     }
 
+    /// The endpoints that have deliveries which wait or are dead, each with the newest it ever had.
+    pub(crate) fn holding(&self) -> Vec<(EndpointUid, Seq)> {
+        let any = |seen: &Seen| seen.counts.ready + seen.counts.parked + seen.counts.dead > 0;
+        self.shared.all_seen(any).into_iter().map(|(uid, seen)| (uid, Seq(seen.counts.last))).collect()
+    }
+
     /// Who an endpoint is.
     #[must_use]
     pub fn identity(&self, uid: EndpointUid) -> Option<Identity> {
@@ -213,25 +221,34 @@ impl EmbeddedSpool {
     ) -> BoxFuture<'static, Result<T, SpoolError>> {
         let shared = Arc::clone(&self.shared);
         let (uid, epoch) = (lease.endpoint, lease.epoch);
-        self.look(move |store| {
+        self.run(self.readers.clone(), move |store| {
             let seen = shared.seen(uid);
             if seen.epoch == epoch { read(store, &seen) } else { Err(SpoolError::Fenced) }
         })
     }
 
-    /// Runs a read where it may block.
+    /// Runs a read that people have asked for where it may block.
     pub(crate) fn look<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, SpoolError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, SpoolError>> {
-        let (shared, readers) = (Arc::clone(&self.shared), self.readers.clone());
+        self.run(self.people.clone(), read)
+    }
+
+    /// Runs a read where it may block, once there is a permit for it.
+    fn run<T: Send + 'static>(
+        &self,
+        permits: Option<Arc<Semaphore>>,
+        read: impl FnOnce(&Store) -> Result<T, SpoolError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, SpoolError>> {
+        let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let read = move || {
                 let store = shared.store();
                 read(&*store.ok_or_else(|| SpoolError::Store("it is being opened again".to_owned()))?)
             };
-            let Some(readers) = readers else { return read() };
-            let turn = readers.acquire_owned().await.map_err(|_| SpoolError::Closed)?;
+            let Some(permits) = permits else { return read() };
+            let turn = permits.acquire_owned().await.map_err(|_| SpoolError::Closed)?;
             let work = move || {
                 // Whoever asked may be gone before the read is done: the turn is over when it is.
                 let _turn = turn;
@@ -277,109 +294,6 @@ impl EmbeddedSpool {
             oldest_ms: store.and_then(|store| read::oldest_ms(&store, uid, Seq(counts.low))),
         }
     }
-}
-
-/// Opens the store. What of it is damaged is left out, what cannot be opened is put aside.
-fn open_store(folder: &Folder, ways: &Ways, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
-    let io = |source| OpenError::Io { action: "repair", path: folder.path().to_owned(), source };
-    offline::finish(folder.path(), now_ms).map_err(io)?;
-    let mut mended = false;
-    if let Some(damage) = offline::first_look(&folder.store(), &folder.log()).map_err(io)?.first() {
-        meters.open_errors.increment(1);
-        mended = mend(folder.path(), &format!("{}: {}", damage.file, damage.what), now_ms);
-    }
-    let store = open_found(folder, ways, meters, now_ms)?;
-    let Err(error) = store.probe() else { return Ok(store) };
-    if mended {
-        return Err(OpenError::Store(error.to_string()));
-    }
-    meters.open_errors.increment(1);
-    drop(store);
-    mend(folder.path(), &error.to_string(), now_ms);
-    open_found(folder, ways, meters, now_ms)
-}
-
-/// Makes the database anew from what is readable. False: it could not be, and is as it was.
-pub(super) fn mend(path: &Path, error: &str, now_ms: u64) -> bool {
-    tracing::error!(
-        error,
-        "the spool's database is damaged: all that is readable of it is brought into a new one"
-    );
-    match offline::rebuild(path, &[], now_ms) {
-        Ok(repaired) => {
-            let aside = repaired.aside.join(", ");
-            let (waiting, lost) = (repaired.kept.waiting, repaired.kept.lost);
-            tracing::error!(waiting, lost, aside, "the spool was repaired; what it was is kept aside");
-            true
-        }
-        Err(error) => {
-            tracing::error!(%error, "the spool could not be repaired");
-            false
-        }
-    }
-}
-
-fn open_found(folder: &Folder, ways: &Ways, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
-    let (base, whole) = open_base(folder, meters, now_ms)?;
-    let error = match Store::over(base.clone(), &folder.log(), ways, !whole) {
-        Ok(store) => {
-            if store.unsynced {
-                tracing::error!("the spool's log cannot be synced: what it holds is written to the database");
-                store.settle_down().map_err(|error| OpenError::Store(error.to_string()))?;
-            }
-            return Ok(store);
-        }
-        Err(error) => error,
-    };
-    meters.open_errors.increment(1);
-    let path = folder.log();
-    let aside = folder.set_aside(&path, now_ms).map_err(|source| OpenError::Io {
-        action: "set aside the damaged log",
-        path: path.clone(),
-        source,
-    })?;
-    tracing::error!(%error, aside = %aside.display(),
-        "the spool's log cannot be read: it is set aside whole, nothing in it is delivered");
-    Store::over(base, &path, ways, true).map_err(|error| OpenError::Store(error.to_string()))
-}
-
-/// Opens the database. True: all of it is there.
-fn open_base(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<(Base, bool), OpenError> {
-    // Damaged files may fail an assertion inside the database: that, too, only means that it cannot be opened.
-    let open = || match catch_unwind(AssertUnwindSafe(|| Base::open(&folder.store()))) {
-        Ok(Ok(base)) => Ok(base),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("it is damaged".to_owned()),
-    };
-    let mut error = match open() {
-        Ok(base) => return Ok((base, true)),
-        Err(error) => error,
-    };
-    meters.open_errors.increment(1);
-    if let Ok(copies) = folder.repair_journals(now_ms)
-        && let Some(copy) = copies.first()
-    {
-        tracing::error!(%error, copy = %copy.display(),
-            "batches of the database's journal are not whole and are left out, a copy is kept aside; \
-             where a power cut tore them, the log has their content and nothing is lost");
-        error = match open() {
-            Ok(base) => return Ok((base, false)),
-            Err(error) => error,
-        };
-    }
-    if mend(folder.path(), &error, now_ms) {
-        error = match open() {
-            Ok(base) => return Ok((base, false)),
-            Err(error) => error,
-        };
-    }
-    let path = folder.store();
-    let aside = folder.set_aside(&path, now_ms);
-    let aside =
-        aside.map_err(|source| OpenError::Io { action: "set aside the damaged store", path, source })?;
-    tracing::error!(%error, aside = %aside.display(),
-        "the spool's database cannot be opened: it is set aside whole, nothing in it is delivered; what the log has is kept");
-    open().map(|base| (base, false)).map_err(OpenError::Store)
 }
 
 impl Spool for EmbeddedSpool {

@@ -3,7 +3,7 @@
 use super::codec::{delivery_key, seq_key, split_delivery_key, split_seq_key};
 use super::index::{Mark, Segment};
 use super::read::failed;
-use super::record::{DeadRow, DeliveryRow, decode_event};
+use super::record::{DeadRow, DeliveryRow, decode_event, peek_event};
 use super::settled::{Entry, decode_block, newest_ms};
 use super::store::Store;
 use super::{DeadReason, Parked, SpoolError, StoredEvent};
@@ -197,13 +197,24 @@ fn blocks_down(
     Ok(())
 }
 
-/// The rows of the blocks from `first` on, oldest first, `most` blocks at most; and which block comes after them.
-pub(crate) fn rows_after(store: &Store, first: u64, most: usize) -> Result<(Vec<Entry>, u64), SpoolError> {
-    let (mut rows, mut next) = (Vec::new(), first);
-    for row in store.range(&store.history, first.to_be_bytes()..).take(most) {
+/// Rows for which `wanted` gives something of the blocks from `first` on, oldest first; and which block comes after
+/// those. At most so many blocks are looked at, and so many rows (to the end of the last block).
+pub(crate) fn rows_after<T>(
+    store: &Store,
+    first: u64,
+    (blocks, scan): (usize, usize),
+    mut wanted: impl FnMut(Entry) -> Option<T>,
+) -> Result<(Vec<T>, u64), SpoolError> {
+    let (mut rows, mut next, mut seen) = (Vec::new(), first, 0);
+    for row in store.range(&store.history, first.to_be_bytes()..).take(blocks) {
         let (key, block) = row.map_err(|error| failed(&error))?;
-        rows.extend(decode_block(&block).unwrap_or_default());
+        let entries = decode_block(&block).unwrap_or_default();
+        seen += entries.len();
+        rows.extend(entries.into_iter().filter_map(&mut wanted));
         next = split_seq_key(&key).map_or(next, |number| number + 1);
+        if seen >= scan {
+            break;
+        }
     }
     Ok((rows, next))
 }
@@ -409,11 +420,17 @@ pub(crate) fn event_with_id(store: &Store, id: EventId) -> Result<Option<Arc<Sto
         }
     }
     for row in store.range(&store.events, seq_key(Seq(low))..).take(EVENTS) {
+        let late = |accepted_ms: u64| accepted_ms > at_ms.saturating_add(APART_MS);
+        // Most are neither: their bodies need not be looked at.
+        let first_look = row.as_ref().ok().and_then(|(_, record)| peek_event(record));
+        if first_look.is_some_and(|(found, accepted_ms)| found != id && !late(accepted_ms)) {
+            continue;
+        }
         let Some(event) = read(row)? else { continue };
         if event.id == id {
             return Ok(Some(Arc::new(event)));
         }
-        if event.accepted_ms > at_ms.saturating_add(APART_MS) {
+        if late(event.accepted_ms) {
             break;
         }
     }

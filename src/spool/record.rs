@@ -75,6 +75,15 @@ pub(super) fn decode_event(seq: Seq, record: &Bytes) -> Option<StoredEvent> {
     })
 }
 
+/// What the record of an event says of its id and of when it was accepted. A byte of it may be wrong.
+pub(super) fn peek_event(record: &[u8]) -> Option<(EventId, u64)> {
+    let mut row = Decoder::new(record);
+    (row.u8()? == VERSION).then_some(())?;
+    let id = EventId(row.array()?);
+    let _generation = row.u64()?;
+    Some((id, row.u64()?))
+}
+
 fn checksum(seq: Seq, content: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&seq.0.to_be_bytes());

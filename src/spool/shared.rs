@@ -55,10 +55,11 @@ impl Shared {
         seen.iter().filter(|(_, seen)| which(seen)).map(|(uid, seen)| (*uid, *seen)).collect()
     }
 
-    /// Changes what these are seen to have to do.
-    pub(super) fn see(&self, changed: impl IntoIterator<Item = (EndpointUid, Seen)>) {
+    /// Changes what these are seen to have to do: lease in force, what waits. What they remember may be newer here than
+    /// where the writer is, and stays.
+    pub(super) fn see(&self, changed: impl IntoIterator<Item = (EndpointUid, u64, Counts)>) {
         let mut known = lock(&self.seen);
-        changed.into_iter().for_each(|(uid, seen)| keep(&mut known, uid, seen));
+        changed.into_iter().for_each(|(uid, epoch, counts)| set(&mut known, uid, epoch, counts));
     }
 
     /// An endpoint remembers this from now on.
@@ -68,9 +69,14 @@ impl Shared {
         keep(&mut known, uid, seen);
     }
 
-    /// All of them anew.
-    pub(super) fn see_all(&self, seen: FxHashMap<EndpointUid, Seen>) {
-        *lock(&self.seen) = seen;
+    /// The same of all: whoever is not among these has nothing to do.
+    pub(super) fn see_all(&self, all: impl IntoIterator<Item = (EndpointUid, u64, Counts)>) {
+        let mut known = lock(&self.seen);
+        for seen in known.values_mut() {
+            *seen = Seen { state: seen.state, ..Seen::default() };
+        }
+        all.into_iter().for_each(|(uid, epoch, counts)| set(&mut known, uid, epoch, counts));
+        known.retain(|_, seen| *seen != Seen::default());
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
@@ -79,6 +85,17 @@ impl Shared {
 
     pub(super) fn set_trouble(&self, trouble: Option<String>) {
         *lock(&self.trouble) = trouble;
+    }
+}
+
+fn set(known: &mut FxHashMap<EndpointUid, Seen>, uid: EndpointUid, epoch: u64, counts: Counts) {
+    let Some(seen) = known.get_mut(&uid) else {
+        keep(known, uid, Seen { epoch, counts, ..Seen::default() });
+        return;
+    };
+    (seen.epoch, seen.counts) = (epoch, counts);
+    if epoch == 0 && *seen == Seen::default() {
+        known.remove(&uid);
     }
 }
 

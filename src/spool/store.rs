@@ -62,6 +62,14 @@ pub(crate) const RECOUNT: &[u8] = b"recount";
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Space(u8);
 
+#[cfg(test)]
+impl Space {
+    /// What this kind is called.
+    pub(super) fn name(self) -> &'static str {
+        KINDS.get(usize::from(self.0)).map_or("", |(name, _)| *name)
+    }
+}
+
 /// The database, shared with the thread that folds.
 #[derive(Clone)]
 pub(super) struct Base {
@@ -120,6 +128,9 @@ pub(crate) struct Store {
     log_folder: PathBuf,
     shared: Arc<Shared>,
     base: Base,
+    /// Rows that ranges were looked through for, removed ones included.
+    #[cfg(test)]
+    pub(super) looked: std::sync::atomic::AtomicUsize,
     // Last: its end waits for its thread, which uses the rest.
     folder: Folder,
 }
@@ -151,11 +162,11 @@ impl Store {
 
     /// The same over a database that is open. `uncounted`: not all of it is there any more.
     pub(super) fn over(base: Base, log: &Path, ways: &Ways, uncounted: bool) -> fjall::Result<Self> {
-        let end = end::read(log).unwrap_or_else(|error| {
+        let noted = end::read(log).unwrap_or_else(|error| {
             tracing::error!(%error, "how far the spool's log reached is not known any more");
             None
         });
-        let end = end.unwrap_or_default();
+        let end = noted.unwrap_or_default();
         let mut layer = Layer::default();
         let replayed = log::replay(log, end.number, ways, |change| layer.apply(change))?;
         let meta = base.spaces.get(META).ok_or(fjall::Error::Unrecoverable)?;
@@ -164,7 +175,13 @@ impl Store {
         let folded = folded.unwrap_or_default();
         // The database was made anew: what is missing in it is in what was set aside.
         let missing = if uncounted { 0 } else { end.folded.saturating_sub(folded) };
-        let uncounted = uncounted || replayed.lost + missing > 0 || meta.get(RECOUNT)?.is_some();
+        // Numbers are written with the rows they count. Where the last commit of all is not whole and the database holds
+        // nothing but what was noted, which the log reaches, all that is there is what the commit before it left.
+        let exact = noted.is_some() && folded == end.folded;
+        let uncounted = uncounted
+            || replayed.lost + missing > 0
+            || (replayed.torn && !exact)
+            || meta.get(RECOUNT)?.is_some();
         if uncounted {
             // What was found is gone from the log soon; that its numbers are wrong is to be known until they are right.
             let row = Some(Content::Row(Bytes::from_static(&[1])));
@@ -196,13 +213,15 @@ impl Store {
             meta: Space(11),
             damaged: Space(12),
             history_index: Space(13),
-            lost: replayed.lost + missing,
+            lost: replayed.lost + missing + u64::from(replayed.torn),
             uncounted,
             unsynced: replayed.unsynced,
             log: Mutex::new(Log::new(log, replayed.number, ways)),
             log_folder: log.to_owned(),
             shared,
             base,
+            #[cfg(test)]
+            looked: std::sync::atomic::AtomicUsize::new(0),
             folder,
         })
     }

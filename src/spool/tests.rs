@@ -1,11 +1,15 @@
 mod battery;
+mod bounds;
 mod budgets;
 mod damage;
 mod deliveries;
+mod hand;
 mod model;
 mod powercut;
 mod repeats;
+mod states;
 mod syncs;
+mod unreadable;
 
 use super::{
     Accepted, Append, DeadReason, DedupKey, DedupLimits, EmbeddedSpool, HistoryNote, Lease, NewEvent,

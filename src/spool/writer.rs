@@ -3,11 +3,14 @@
 //! It takes what has been said since the last commit, makes one atomic batch of it and commits. Appends and
 //! registrations are synced before they are answered; settlements reach the operating system in the same commit, so
 //! that a kill of the process cannot undo them, and are synced within [`FLUSH`]. Numbers live in memory, are changed
-//! as commands are applied and are written with the batch; if a commit fails they are read back from the store.
+//! as commands are applied and are written with the batch; if a commit fails they are read back from the store. What
+//! cannot be read fails the commit as well: nothing is decided on it.
 
 mod amend;
 mod append;
+mod command;
 mod commit;
+mod end;
 mod endpoint;
 mod housekeeping;
 mod past;
@@ -25,14 +28,11 @@ use super::record::{DedupRow, KeyAge, Totals};
 use super::settled::Block;
 use super::shared::Shared;
 use super::store::{Batch, Space, Store, Ways};
-use super::{
-    Accepted, Append, DeadReason, EndpointState, HistoryNote, Lease, Parked, Receipt, Refusal, Settlement,
-    SpoolError, Unwritten,
-};
+use super::{Accepted, DeadReason, Lease, Receipt, Refusal, SpoolError, Unwritten};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::SpoolConfig;
-use crate::ids::{EndpointUid, Identity, Seq};
+use crate::ids::{EndpointUid, Seq};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rustc_hash::FxHashMap;
@@ -43,6 +43,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 pub(crate) use amend::{Amended, Amendment, Refused};
+pub(super) use command::Command;
 
 /// What is written without a sync of its own is synced after this.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -54,71 +55,11 @@ const NEXT_SLICE: Duration = Duration::from_millis(5);
 const RETRY: Duration = Duration::from_millis(500);
 /// Commands of one commit.
 const COMMANDS: usize = 4096;
-/// Bytes of bodies of one commit.
+/// Bytes of one commit, and of the events that are read for it.
 const COMMIT_BYTES: usize = 8 * 1024 * 1024;
-
-/// What a name counts for in a commit: more than it has, as it stays in memory for longer than a body.
-const NAME_BYTES: usize = 1024;
 
 /// Where an answer goes.
 type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
-
-/// What the writer is told.
-pub(super) enum Command {
-    Append(Append),
-    Settle {
-        endpoint: EndpointUid,
-        epoch: u64,
-        unwritten: Arc<Unwritten>,
-        seq: Seq,
-        settlement: Settlement,
-    },
-    Park {
-        endpoint: EndpointUid,
-        epoch: u64,
-        unwritten: Arc<Unwritten>,
-        parked: Parked,
-        note: HistoryNote,
-    },
-    Tried {
-        endpoint: EndpointUid,
-        epoch: u64,
-        seq: Seq,
-        note: HistoryNote,
-    },
-    Amend {
-        amendment: Amendment,
-        reply: Reply<Amended>,
-    },
-    Acquire {
-        endpoint: EndpointUid,
-        reply: Reply<Lease>,
-    },
-    PutState {
-        endpoint: EndpointUid,
-        state: EndpointState,
-    },
-    Register {
-        identities: Vec<Identity>,
-        reply: Reply<Vec<EndpointUid>>,
-    },
-    Remove {
-        endpoint: EndpointUid,
-    },
-    Damaged {
-        endpoint: EndpointUid,
-        seq: Seq,
-    },
-    Limits {
-        config: SpoolConfig,
-        dedup: DedupLimits,
-    },
-    Close {
-        reply: Reply<()>,
-    },
-    #[cfg(test)]
-    Crash,
-}
 
 /// An append that waits for its commit.
 struct Answer {
@@ -178,6 +119,10 @@ pub(super) struct Writer {
     /// Kept while the store fails.
     kept: Vec<Command>,
     failing: Option<Refusal>,
+    /// Something could not be read for the commit being made.
+    unread: Option<fjall::Error>,
+    /// A write or a sync has failed: what is on disk is not known before the store is opened again.
+    unsure: bool,
     /// The database gave up by itself, though there is room: it may have met damage while it compacted.
     poisoned: bool,
     /// The listener was told that it fails.
@@ -190,8 +135,12 @@ pub(super) struct Writer {
     commits_seen: u64,
     /// Everything up to this delivery is to die, its endpoint being removed.
     removing: BTreeMap<EndpointUid, Seq>,
-    /// Endpoints that have more waiting than `backlog`.
+    /// Endpoints that have more waiting than `backlog`,
     overflowing: std::collections::BTreeSet<EndpointUid>,
+    /// when some of that is ended next,
+    overflow_at: Instant,
+    /// and of which endpoint that was done last.
+    relieved: EndpointUid,
     /// The first place whose deliveries nobody was told of.
     untold: u64,
     /// Nothing is left before these places: of dedup keys, of dead letters, of history.
@@ -239,6 +188,8 @@ impl Writer {
             cycle: Cycle::default(),
             kept: Vec::new(),
             failing: None,
+            unread: None,
+            unsure: false,
             poisoned: false,
             announced: false,
             disk_full,
@@ -248,6 +199,8 @@ impl Writer {
             commits_seen: 0,
             removing: BTreeMap::new(),
             overflowing: std::collections::BTreeSet::new(),
+            overflow_at: now,
+            relieved: EndpointUid(u32::MAX),
             untold: 0,
             floors: [0; 3],
             closing: None,
@@ -258,6 +211,9 @@ impl Writer {
             writer.fail("commit", &error);
         }
         writer.untold = writer.totals.next_seq;
+        for (uid, endpoint) in &writer.endpoints {
+            writer.shared.remember(*uid, endpoint.state);
+        }
         writer.publish_all();
         writer.publish_trouble();
         Ok(writer)
@@ -267,29 +223,32 @@ impl Writer {
     pub(super) fn run(mut self) {
         while self.closing.is_none() {
             let now = self.clock.now();
-            let mut bytes = 0;
-            match self.commands.recv_timeout(self.deadline().saturating_duration_since(now)) {
-                Ok(command) => self.take(command, &mut bytes),
-                Err(RecvTimeoutError::Timeout) => {}
+            let first = match self.commands.recv_timeout(self.deadline().saturating_duration_since(now)) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
-            }
-            self.take_and_commit(1, bytes);
+            };
+            self.take_and_commit(first);
         }
         self.close();
     }
 
     /// The same without waiting, once. False: it was told to close.
     pub(super) fn turn(&mut self) -> bool {
-        self.take_and_commit(0, 0);
+        self.take_and_commit(None);
         self.closing.is_none()
     }
 
-    /// Takes what else is there, commits all of it, and does what is due.
-    fn take_and_commit(&mut self, mut count: usize, mut bytes: usize) {
+    /// Takes this and what else is there, commits all of it, and does what is due.
+    fn take_and_commit(&mut self, mut first: Option<Command>) {
+        let (mut count, mut bytes, cached) = (0, 0, self.cache.bytes());
         while count < COMMANDS && bytes < COMMIT_BYTES && self.closing.is_none() {
-            let Ok(command) = self.commands.try_recv() else { break };
-            self.take(command, &mut bytes);
+            let Some(command) = first.take().or_else(|| self.commands.try_recv().ok()) else { break };
             count += 1;
+            bytes += command.weight();
+            self.take(command);
+            // Settling what has waited for long reads events.
+            bytes = bytes.max(self.cache.bytes().saturating_sub(cached));
         }
         self.commit();
         self.tick();
@@ -299,7 +258,10 @@ impl Writer {
         if self.failing.is_some() {
             return self.retry_at;
         }
-        self.unsynced_since.map_or(self.housekeeping_at, |since| self.housekeeping_at.min(since + FLUSH))
+        let synced_at = self.unsynced_since.map(|since| since + FLUSH);
+        let relieved_at = Some(self.overflow_at).filter(|_| !self.overflowing.is_empty());
+        let next = synced_at.into_iter().chain(relieved_at);
+        next.fold(self.housekeeping_at, Instant::min)
     }
 
     /// What is due by the clock.
@@ -319,57 +281,61 @@ impl Writer {
         if self.unsynced_since.is_some_and(|since| now >= since + FLUSH) {
             self.sync();
         }
+        if !self.overflowing.is_empty() && now >= self.overflow_at && self.failing.is_none() {
+            let pause = self.end_overflow();
+            self.commit();
+            self.overflow_at = self.clock.now() + pause;
+        }
         if now >= self.housekeeping_at && self.failing.is_none() {
             let more = self.housekeep();
             self.housekeeping_at = self.clock.now() + if more { NEXT_SLICE } else { HOUSEKEEPING };
         }
     }
 
-    fn take(&mut self, command: Command, bytes: &mut usize) {
+    fn take(&mut self, command: Command) {
         match command {
-            Command::Append(append) => {
-                *bytes += append.events.iter().map(|event| event.body.len()).sum::<usize>();
-                self.append(append);
-            }
+            Command::Append(append) => self.append(append),
             Command::Limits { config, dedup } => {
                 self.config = config;
                 self.dedup = dedup;
                 self.housekeeping_at = self.clock.now();
             }
             Command::Close { reply } => self.closing = Some(reply),
-            Command::Register { identities, reply } => {
-                *bytes += identities.len() * NAME_BYTES;
-                self.register(identities, reply);
-            }
+            Command::Register { identities, reply } => self.register(identities, reply),
             Command::Acquire { endpoint, reply } => self.acquire(endpoint, reply),
             Command::Amend { amendment, reply } => self.amend(amendment, reply),
             #[cfg(test)]
             Command::Crash => panic!("told to crash"),
             said if self.failing.is_some() => self.kept.push(said),
-            said => {
-                self.apply(&said);
-                self.cycle.said.push(said);
-            }
+            said => self.hear(said),
         }
     }
 
-    /// Applies what is said once and must not be lost.
-    fn apply(&mut self, said: &Command) {
+    /// Applies what is said once, and keeps it until that is written. Where something cannot be read nothing that was
+    /// said for this commit is written, and all of it is applied again.
+    fn hear(&mut self, said: Command) {
+        if self.unread.is_none() {
+            self.unread = self.apply(&said).err();
+        }
+        self.cycle.said.push(said);
+    }
+
+    fn apply(&mut self, said: &Command) -> fjall::Result<()> {
         match said {
             Command::Settle { endpoint, epoch, unwritten, seq, settlement } => {
                 if self.holds(*endpoint, *epoch, unwritten) {
-                    self.settle(*endpoint, *seq, settlement.result, &settlement.note);
+                    self.settle(*endpoint, *seq, settlement.result, &settlement.note)?;
                     self.raise_low(*endpoint, settlement.low);
                 }
             }
             Command::Park { endpoint, epoch, unwritten, parked, note } => {
                 if self.holds(*endpoint, *epoch, unwritten) {
-                    self.park(*endpoint, parked, note);
+                    self.park(*endpoint, parked, note)?;
                 }
             }
             Command::Tried { endpoint, epoch, seq, note } => {
                 if self.endpoints.get(endpoint).is_some_and(|known| known.epoch == *epoch) {
-                    self.tried(*endpoint, *seq, note);
+                    self.tried(*endpoint, *seq, note)?;
                 }
             }
             Command::PutState { endpoint, state } => self.put_state(*endpoint, *state),
@@ -378,7 +344,7 @@ impl Writer {
                 self.removing.insert(*endpoint, Seq(last));
                 self.housekeeping_at = self.clock.now();
             }
-            Command::Damaged { endpoint, seq } => self.set_aside(*endpoint, *seq),
+            Command::Damaged { endpoint, seq } => self.set_aside(*endpoint, *seq)?,
             Command::Append(_)
             | Command::Limits { .. }
             | Command::Close { .. }
@@ -388,6 +354,7 @@ impl Writer {
             #[cfg(test)]
             Command::Crash => {}
         }
+        Ok(())
     }
 
     /// Whether a lease is in force; if so, one more of what it said is being written. What an older lease says is
@@ -435,17 +402,19 @@ impl Writer {
         }
     }
 
-    /// Reads a row as it was before this commit. A row that cannot be read is not there, and that is counted.
-    fn read(&self, space: impl FnOnce(&Store) -> &Space, key: &[u8]) -> Option<Bytes> {
-        let store = self.store.as_ref()?;
-        match store.get(space(store), key) {
-            Ok(row) => row,
-            Err(error) => {
-                self.meters.read_errors.increment(1);
-                tracing::error!(%error, "the spool cannot read a row");
-                None
-            }
-        }
+    /// Reads a row as it was before this commit.
+    fn read(&self, space: impl FnOnce(&Store) -> &Space, key: &[u8]) -> fjall::Result<Option<Bytes>> {
+        let store = self.store.as_ref().ok_or(fjall::Error::Poisoned)?;
+        let space = space(store);
+        #[cfg(test)]
+        crate::spool::faults::check_read(&self.config.path, space.name())?;
+        store.get(space, key).inspect_err(|error| self.unreadable(error))
+    }
+
+    /// Counts what could not be read.
+    fn unreadable(&self, error: &fjall::Error) {
+        self.meters.read_errors.increment(1);
+        tracing::error!(%error, "the spool cannot read a row");
     }
 
     fn now_ms(&self) -> u64 {

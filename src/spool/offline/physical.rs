@@ -62,13 +62,16 @@ pub(super) fn rows(store: &Path, log: &Path, each: &mut dyn FnMut(Row<'_>)) -> i
                 let what = "the file is shorter than it was made";
                 damage.push(Damage::new(name(path), Some(at), what, "commits in it, if there were any"));
             }
-            Seen::Missing(count, at) => {
-                let what = format!("{count} commits are not whole or not there");
-                damage.push(Damage::new(name(path), Some(at), &what, "what they changed"));
-            }
+            Seen::Missing(count, at) => damage.push(missing(path, count, at)),
+            Seen::Torn(at) => damage.push(missing(path, 1, at)),
         })?;
     }
     Ok(damage)
+}
+
+fn missing(segment: &Path, count: u64, at: u64) -> Damage {
+    let what = format!("{count} commits are not whole or not there");
+    Damage::new(name(segment), Some(at), &what, "what they changed")
 }
 
 fn database(

@@ -45,8 +45,10 @@ pub(super) struct Replayed {
     pub(super) segments: Vec<PathBuf>,
     /// The next commit's number.
     pub(super) number: u64,
-    /// Commits that are missing among those found, or cut off.
+    /// Commits that are missing among those found, or behind them.
     pub(super) lost: u64,
+    /// The last commit is not whole. Nothing is known of any after it.
+    pub(super) torn: bool,
     /// Not all of it could be synced: it is there to read, and may not be on disk.
     pub(super) unsynced: bool,
 }
@@ -57,6 +59,8 @@ pub(crate) enum Seen {
     Commit(u64, Vec<Change>),
     /// So many commits are missing, or of unknown number where it is 0, from this byte of the segment on.
     Missing(u64, u64),
+    /// The last commit of all begins at this byte, and is not whole: cut off when the machine stopped, or damaged.
+    Torn(u64),
 }
 
 impl Log {
@@ -150,12 +154,14 @@ pub(super) fn replay(
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         unsynced |= ways.disk.sync(&file, path).is_err();
     }
-    let mut lost = 0;
+    let (mut lost, mut torn) = (0, false);
     let number = look(&segments, least, ways.segment, &mut |_, seen| match seen {
         Seen::Commit(_, changes) => changes.into_iter().for_each(&mut each),
         Seen::Missing(count, _) => lost += count.max(1),
+        Seen::Torn(_) => torn = true,
     })?;
-    Ok(Replayed { segments: segments.into_iter().map(|(_, path)| path).collect(), number, lost, unsynced })
+    let segments = segments.into_iter().map(|(_, path)| path).collect();
+    Ok(Replayed { segments, number, lost, torn, unsynced })
 }
 
 /// The segments of a log in their order, each with the number of the first commit it may hold.
@@ -192,11 +198,12 @@ pub(crate) fn look(
         let after = scan(&bytes, &mut number, &mut |seen| each(path, seen));
         // What the next segment or `least` finds missing is counted there.
         let next = segments.get(index + 1).map_or(least, |(next, _)| *next);
-        if number < next && index + 1 == segments.len() {
+        let last = index + 1 == segments.len();
+        if number < next && last {
             each(path, Seen::Missing(next - number, after.at));
             number = next;
         } else if number >= next && after.begun {
-            each(path, Seen::Missing(1, after.at));
+            each(path, if last { Seen::Torn(after.at) } else { Seen::Missing(1, after.at) });
         } else if number >= next && (bytes.len() as u64) < size {
             each(path, Seen::Missing(0, bytes.len() as u64));
         }

@@ -11,6 +11,8 @@ use std::ops::Bound;
 const PART: usize = 512;
 /// Rows of the first part: many who ask want one row. Each part is twice as large as the one before.
 const FIRST: usize = 8;
+/// A part ends after so many bytes: rows may be bodies, and blocks of history.
+const BYTES: usize = 1 << 20;
 
 /// A row's key and content.
 pub(crate) type Row = (Key, Bytes);
@@ -37,8 +39,8 @@ impl<'a> Rows<'a> {
             return Ok(());
         }
         let read = || part(self.store, self.space, &self.range, self.back, self.most);
-        let part = self.store.below(read)?;
-        self.over = part.len() < self.most;
+        let (part, over) = self.store.below(read)?;
+        self.over = over;
         self.most = (self.most * 2).min(PART);
         if let Some((last, _)) = part.last() {
             let edge = Bound::Excluded(last.clone());
@@ -83,7 +85,7 @@ fn is_empty(range: &(Bound<Key>, Bound<Key>)) -> bool {
     }
 }
 
-/// The first rows of a range, or the last ones, backwards.
+/// The first rows of a range, or the last ones, backwards. True: there are no more.
 ///
 /// What a layer says is taken before what lies below it is looked at. Rows only ever move down, so that none is
 /// missed on the way.
@@ -93,12 +95,12 @@ fn part(
     range: &(Bound<Key>, Bound<Key>),
     back: bool,
     most: usize,
-) -> fjall::Result<Vec<Row>> {
+) -> fjall::Result<(Vec<Row>, bool)> {
     let (active, frozen) = {
         let layers = lock(&store.shared.layers);
         (said(&layers.active, space, range, back, most), layers.frozen.clone())
     };
-    let Some(keyspace) = store.base.spaces.get(usize::from(space)) else { return Ok(Vec::new()) };
+    let Some(keyspace) = store.base.spaces.get(usize::from(space)) else { return Ok((Vec::new(), true)) };
     let below = keyspace.range::<Key, _>(range.clone());
     let below = Below { rows: below, back };
     let mut sources = Sources {
@@ -107,13 +109,18 @@ fn part(
         below: below.peekable(),
         back,
     };
-    let mut rows = Vec::new();
-    while rows.len() < most
-        && let Some((key, row)) = sources.next()?
-    {
-        rows.extend(row.map(|row| (key, row.bytes())));
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while rows.len() < most && bytes < BYTES {
+        let Some((key, row)) = sources.next()? else { return Ok((rows, true)) };
+        #[cfg(test)]
+        store.looked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if let Some(row) = row {
+            let row = row.bytes();
+            bytes += row.len();
+            rows.push((key, row));
+        }
     }
-    Ok(rows)
+    Ok((rows, false))
 }
 
 type Said = (Key, Option<Content>);

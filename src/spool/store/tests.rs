@@ -204,6 +204,61 @@ fn a_damaged_commit_is_left_out_and_counted_and_those_after_it_count() {
     assert_eq!((rig.store().lost, rig.store().uncounted), (0, true), "nobody has counted again yet");
 }
 
+/// Makes the commit of this row wrong in its last byte.
+fn tear(rig: &mut Rig, row: [u8; 100]) {
+    rig.store = None;
+    let path = rig.segments().pop().unwrap();
+    let mut log = std::fs::read(&path).unwrap();
+    let at = log.windows(100).position(|part| part == row).unwrap();
+    log[at + 99] ^= 1;
+    std::fs::write(&path, log).unwrap();
+}
+
+#[test]
+fn a_last_commit_that_is_not_whole_is_lost_and_nothing_need_be_counted_again() {
+    let mut rig = Rig::new();
+    for key in 0..3 {
+        rig.set(key, &[10; 100]);
+    }
+    rig.store().end().unwrap();
+    rig.set(3, &[13; 100]);
+    tear(&mut rig, [13; 100]);
+    let store = rig.open();
+    assert_eq!((store.lost, store.uncounted), (1, false));
+    assert_eq!(rig.rows().iter().map(|(key, _)| *key).collect::<Vec<_>>(), [0, 1, 2]);
+    rig.set(3, &[14; 100]);
+    let store = rig.open();
+    // The segment in which it was torn may still be there, and is the last no more.
+    assert!(store.lost <= 1);
+    assert_eq!(rig.rows().len(), 4);
+}
+
+#[test]
+fn where_the_database_may_hold_more_than_was_noted_all_is_counted_again() {
+    // It was never noted how far it reaches.
+    let mut rig = Rig::new();
+    rig.set(0, &[13; 100]);
+    tear(&mut rig, [13; 100]);
+    let store = rig.open();
+    assert_eq!((store.lost, store.uncounted), (1, true));
+
+    // More was brought into it since.
+    let mut rig = Rig::new();
+    rig.set(0, &[1; 1000]);
+    rig.store().end().unwrap();
+    let end = rig.folder.path().join("log").join(end::NAME);
+    let noted = std::fs::read(&end).unwrap();
+    for key in 1..100 {
+        rig.set(key, &[1; 1000]);
+    }
+    rig.store().settle_down().unwrap();
+    rig.set(100, &[13; 100]);
+    tear(&mut rig, [13; 100]);
+    std::fs::write(&end, noted).unwrap();
+    let store = rig.open();
+    assert_eq!((store.lost, store.uncounted), (1, true));
+}
+
 /// A closed store with the number of its last batch in a table, and what the batches hold in the journal alone.
 fn numbers_in_a_table() -> Rig {
     let mut rig = Rig::new();

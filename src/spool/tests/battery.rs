@@ -117,7 +117,7 @@ async fn content(spool: &EmbeddedSpool) -> Content {
     let (letters, blocks) = again(spool, |store| {
         let all = (1_000_000, u64::MAX, 1_000_000);
         let letters = dead_letters(store, Letters::Up(0, u64::MAX), all, true, |_| true, |_| true)?.0;
-        Ok((letters, rows_after(store, 0, 1_000_000)?.0))
+        Ok((letters, rows_after(store, 0, (1_000_000, usize::MAX), Some)?.0))
     })
     .await;
     for letter in letters {

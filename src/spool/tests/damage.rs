@@ -109,6 +109,41 @@ async fn a_torn_batch_costs_nothing_but_itself() {
 }
 
 #[tokio::test]
+async fn a_last_commit_that_a_kill_cut_off_leaves_numbers_that_are_right() {
+    let rig = Rig::new();
+    rig.append(vec![event("m1", &[A, B])]).await;
+    let rig = rig.reopen().await;
+    rig.spool.store().unwrap().settle_down().unwrap();
+    rig.append(vec![event("m2", &[A])]).await;
+    let lease = rig.lease(B).await;
+    let seq = rig.all(&lease).await[0].event.seq;
+    rig.settle(&lease, seq, Ok(()));
+    rig.written(&lease).await;
+    rig.append(vec![event("torn", &[A])]).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = SpoolConfig { path: folder.path().join("data"), ..rig.config.clone() };
+    copy(&rig.config.path, &config.path);
+    let files = std::fs::read_dir(config.path.join("log")).unwrap().map(|file| file.unwrap().path());
+    let path = files.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max();
+    let path = path.unwrap();
+    let mut log = std::fs::read(&path).unwrap();
+    let at = log.windows(14).rposition(|part| part == b"message\":\"torn").unwrap();
+    log[at..].fill(0);
+    std::fs::write(&path, log).unwrap();
+
+    let (spool, heard) = open(&config, rig.dedup, &rig.clock);
+    let cut = Rig { spool, config, dedup: rig.dedup, clock: Arc::clone(&rig.clock), heard, folder };
+    let store = cut.spool.store().unwrap();
+    assert_eq!((store.lost, store.uncounted), (1, false), "not all of a spool is read for it");
+    drop(store);
+    assert_eq!(messages(&cut.all_of(A).await), ["m1", "m2"]);
+    assert_eq!((cut.counts(A).0, cut.counts(B).0, cut.rows("events")), (2, 0, 2));
+    cut.append(vec![event("m3", &[A])]).await;
+    assert_eq!(messages(&cut.reopen().await.all_of(A).await), ["m1", "m2", "m3"]);
+}
+
+#[tokio::test]
 async fn a_wrong_byte_in_format_is_not_taken_for_another_version() {
     let rig = Rig::new();
     rig.append(vec![event("m1", &[A])]).await;

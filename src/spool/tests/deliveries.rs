@@ -142,6 +142,33 @@ async fn reading_goes_on_after_the_last_one_read_and_obeys_both_limits() {
 }
 
 #[tokio::test]
+async fn what_people_look_at_takes_no_turn_from_endpoints() {
+    let rig = Rig::new();
+    rig.append(vec![event("m1", &[A])]).await;
+    let lease = rig.lease(A).await;
+    let (say, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let (release, held) = crossbeam_channel::bounded::<()>(0);
+    let mut looks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (say, held) = (say.clone(), held.clone());
+        looks.spawn(rig.spool.look(move |_| {
+            let _ = say.send(());
+            let _ = held.recv();
+            Ok(())
+        }));
+    }
+    for _ in 0..2 {
+        begun.recv().await.unwrap();
+    }
+    let read = tokio::time::timeout(TIME, rig.spool.read(&lease, None, limit(9))).await;
+    drop(release);
+    assert_eq!(messages(&read.expect("it waits for nobody").unwrap()), ["m1"]);
+    while let Some(look) = looks.join_next().await {
+        look.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_has_one_number_for_ever_and_remembers_its_state() {
     let rig = Rig::new();
     let acme = Identity { account: Some(Arc::from("acme")), ..identity("orders") };

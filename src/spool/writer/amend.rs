@@ -49,91 +49,110 @@ impl Writer {
             let _ = reply.send(Err(SpoolError::Store(refusal.to_string())));
             return;
         }
-        // A replay is synced with the next commit that is, as a settlement: a power cut before that leaves the letter a
-        // letter, and live events do not wait for syncs of its own.
-        self.cycle.durable |= !matches!(amendment, Amendment::Replay(_));
-        let amended = match amendment {
-            Amendment::Replay(letters) => Amended::Replayed(self.replay_all(letters)),
-            Amendment::Delete(letters) => {
-                count(letters.into_iter().filter(|(uid, seq)| self.delete(*uid, *seq)).count())
-            }
-            Amendment::Erase(deliveries) => {
-                count(deliveries.into_iter().filter(|(uid, seq)| self.erase(*uid, *seq)).count())
-            }
-            Amendment::Scrub(blocks, goes) => {
-                count(blocks.into_iter().map(|block| self.scrub(block, &*goes)).sum())
+        let replays = matches!(amendment, Amendment::Replay(_));
+        let amended = match self.amended(amendment) {
+            Ok(amended) => amended,
+            Err(error) => {
+                let _ = reply.send(Err(SpoolError::Store(error.to_string())));
+                // Part of it was done already, and may not be written without the rest.
+                self.unread.get_or_insert(error);
+                return;
             }
         };
+        // A replay is synced with the next commit that is, as a settlement: a power cut before that leaves the letter a
+        // letter, and live events do not wait for syncs of its own.
+        self.cycle.durable |= !replays;
         self.cycle.amendments.push((reply, amended));
     }
 
+    fn amended(&mut self, amendment: Amendment) -> fjall::Result<Amended> {
+        let mut count = 0;
+        match amendment {
+            Amendment::Replay(letters) => return Ok(Amended::Replayed(self.replay_all(letters)?)),
+            Amendment::Delete(letters) => {
+                for (uid, seq) in letters {
+                    count += u64::from(self.delete(uid, seq)?);
+                }
+            }
+            Amendment::Erase(deliveries) => {
+                for (uid, seq) in deliveries {
+                    count += u64::from(self.erase(uid, seq)?);
+                }
+            }
+            Amendment::Scrub(blocks, goes) => {
+                for block in blocks {
+                    count += self.scrub(block, &*goes)?;
+                }
+            }
+        }
+        Ok(Amended::Count(count))
+    }
+
     /// The row of a dead letter that this commit has not touched yet.
-    fn letter(&mut self, uid: EndpointUid, seq: Seq) -> Option<DeadRow> {
+    fn letter(&self, uid: EndpointUid, seq: Seq) -> fjall::Result<Option<DeadRow>> {
         if self.cycle.amended.contains(&(uid, seq)) {
-            return None;
+            return Ok(None);
         }
         let row = self.read(|store| &store.dead, &delivery_key(uid, seq))?;
-        DeadRow::decode(&row)
+        Ok(row.and_then(|row| DeadRow::decode(&row)))
     }
 
     /// Where one does not fit, none after it of that endpoint is taken either: they keep their order.
-    fn replay_all(&mut self, letters: Vec<(EndpointUid, Seq)>) -> Vec<Result<Seq, Refused>> {
-        let mut full = BTreeSet::new();
-        let mut replay = |(uid, seq)| {
-            let done = if full.contains(&uid) { Err(Refused::Full) } else { self.replay(uid, seq) };
+    fn replay_all(&mut self, letters: Vec<(EndpointUid, Seq)>) -> fjall::Result<Vec<Result<Seq, Refused>>> {
+        let (mut full, mut all) = (BTreeSet::new(), Vec::with_capacity(letters.len()));
+        for (uid, seq) in letters {
+            let done = if full.contains(&uid) { Err(Refused::Full) } else { self.replay(uid, seq)? };
             if done == Err(Refused::Full) {
                 full.insert(uid);
             }
-            done
-        };
-        letters.into_iter().map(&mut replay).collect()
+            all.push(done);
+        }
+        Ok(all)
     }
 
-    fn replay(&mut self, uid: EndpointUid, seq: Seq) -> Result<Seq, Refused> {
-        let dead = self.letter(uid, seq).ok_or(Refused::Gone)?;
+    fn replay(&mut self, uid: EndpointUid, seq: Seq) -> fjall::Result<Result<Seq, Refused>> {
+        let Some(dead) = self.letter(uid, seq)? else { return Ok(Err(Refused::Gone)) };
         let length = u64::from(dead.length);
         let waits = self.endpoints.get(&uid).map_or(0, |endpoint| endpoint.counts.bytes);
         if self.disk_full
             || self.totals.pending.saturating_add(length) > self.config.max_bytes
             || (waits > 0 && waits.saturating_add(length) > self.config.backlog)
         {
-            return Err(Refused::Full);
+            return Ok(Err(Refused::Full));
         }
-        if !self.load_event(seq, RefsRow { live: 0, dead: 1 }) {
-            return Err(Refused::Damaged);
-        }
-        let event =
-            self.cache.get_mut(seq).map(|cached| Arc::clone(&cached.event)).ok_or(Refused::Damaged)?;
+        let stored = self.load_event(seq, RefsRow { live: 0, dead: 1 })?;
+        let event = self.cache.get_mut(seq).filter(|_| stored).map(|cached| Arc::clone(&cached.event));
+        let Some(event) = event else { return Ok(Err(Refused::Damaged)) };
         let now_ms = self.now_ms();
         let to = Seq(self.totals.next_seq);
         self.totals.next_seq += 1;
         let again = StoredEvent { seq: to, targets: 1, accepted_ms: now_ms, ..StoredEvent::clone(&event) };
         self.cycle.amended.insert((uid, seq));
-        self.forget_dead(uid, seq, &dead);
+        self.forget_dead(uid, seq, &dead)?;
         self.enqueue(Arc::new(again), vec![uid]);
         self.cycle.block.replayed(&Replayed { endpoint: uid, from: seq, to, id: event.id }, now_ms);
-        Ok(to)
+        Ok(Ok(to))
     }
 
-    fn delete(&mut self, uid: EndpointUid, seq: Seq) -> bool {
-        let Some(dead) = self.letter(uid, seq) else { return false };
+    fn delete(&mut self, uid: EndpointUid, seq: Seq) -> fjall::Result<bool> {
+        let Some(dead) = self.letter(uid, seq)? else { return Ok(false) };
         self.cycle.amended.insert((uid, seq));
-        self.forget_dead(uid, seq, &dead);
-        true
+        self.forget_dead(uid, seq, &dead)?;
+        Ok(true)
     }
 
-    fn erase(&mut self, uid: EndpointUid, seq: Seq) -> bool {
-        if self.take_off(uid, seq, false).is_none() {
-            return false;
+    fn erase(&mut self, uid: EndpointUid, seq: Seq) -> fjall::Result<bool> {
+        if self.take_off(uid, seq, false)?.is_none() {
+            return Ok(false);
         }
         self.cycle.erased.entry(uid).or_default().push(seq);
-        true
+        Ok(true)
     }
 
     /// Writes a block of history again without some of its rows; how many those were.
-    fn scrub(&mut self, number: u64, goes: &dyn Fn(&Entry) -> bool) -> usize {
-        let Some(block) = self.read(|store| &store.history, &number.to_be_bytes()) else { return 0 };
-        let Some(rows) = decode_rows(&block) else { return 0 };
+    fn scrub(&mut self, number: u64, goes: &dyn Fn(&Entry) -> bool) -> fjall::Result<u64> {
+        let Some(block) = self.read(|store| &store.history, &number.to_be_bytes())? else { return Ok(0) };
+        let Some(rows) = decode_rows(&block) else { return Ok(0) };
         let (mut kept, mut gone) = (Block::default(), 0);
         for (entry, bytes) in rows {
             if goes(&entry) {
@@ -143,7 +162,7 @@ impl Writer {
             }
         }
         if gone == 0 {
-            return 0;
+            return Ok(0);
         }
         self.totals.history_bytes = self.totals.history_bytes.saturating_sub(block.len() as u64);
         match kept.take() {
@@ -153,10 +172,6 @@ impl Writer {
             }
             None => self.remove(|store| &store.history, &number.to_be_bytes()),
         }
-        gone
+        Ok(gone)
     }
-}
-
-fn count(count: usize) -> Amended {
-    Amended::Count(u64::try_from(count).unwrap_or(u64::MAX))
 }

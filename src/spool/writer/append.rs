@@ -50,16 +50,23 @@ impl Writer {
         let mut refusal = None;
         for (index, event) in events.iter().enumerate() {
             let deliveries = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
-            if let Some(dedup) = event.dedup
-                && let Some(first) = self.first_of(&dedup, event.accepted_ms)
-            {
-                if first.content != dedup.content {
-                    refusal = Some(Refusal::Conflict { index });
-                    break;
+            if let Some(dedup) = event.dedup {
+                match self.first_of(&dedup, event.accepted_ms) {
+                    Ok(None) => {}
+                    Ok(Some(first)) if first.content != dedup.content => {
+                        refusal = Some(Refusal::Conflict { index });
+                        break;
+                    }
+                    Ok(Some(DedupRow { id, deliveries, .. })) => {
+                        plans.push(Plan::Repeat(Accepted { id, deliveries, duplicate: true }));
+                        continue;
+                    }
+                    // Whether it repeats another cannot be told now.
+                    Err(error) => {
+                        refusal = Some(Refusal::Failing(error.to_string()));
+                        break;
+                    }
                 }
-                let DedupRow { id, deliveries, .. } = first;
-                plans.push(Plan::Repeat(Accepted { id, deliveries, duplicate: true }));
-                continue;
             }
             let id = EventId::at(event.accepted_ms, &*self.chance);
             if let Some(DedupKey { key, content }) = event.dedup {
@@ -86,14 +93,17 @@ impl Writer {
     }
 
     /// The event that had this key before, within the window.
-    fn first_of(&self, dedup: &DedupKey, now_ms: u64) -> Option<DedupRow> {
-        let known = self.cycle.keys.get(&dedup.key).copied();
-        let first = known.or_else(|| {
-            let row = self.read(|store| &store.dedup, &dedup.key)?;
-            DedupRow::decode(&row)
-        })?;
+    fn first_of(&self, dedup: &DedupKey, now_ms: u64) -> fjall::Result<Option<DedupRow>> {
+        let first = match self.cycle.keys.get(&dedup.key) {
+            Some(known) => Some(*known),
+            None => {
+                let row = self.read(|store| &store.dedup, &dedup.key)?;
+                row.and_then(|row| DedupRow::decode(&row))
+            }
+        };
+        let Some(first) = first else { return Ok(None) };
         let age = u128::from(now_ms.saturating_sub(first.accepted_ms));
-        (age < self.dedup.window.as_millis()).then_some(first)
+        Ok((age < self.dedup.window.as_millis()).then_some(first))
     }
 
     fn store_event(&mut self, mut new: NewEvent, id: EventId) -> Accepted {
@@ -159,8 +169,10 @@ impl Writer {
             endpoint.counts.bytes += u64::from(row.length);
             endpoint.fresh.push(Arc::clone(&event));
             if endpoint.counts.bytes > self.config.backlog {
+                if self.overflowing.is_empty() {
+                    self.overflow_at = self.clock.now();
+                }
                 self.overflowing.insert(target);
-                self.housekeeping_at = self.clock.now();
             }
         }
         self.totals.pending += u64::from(row.length);

@@ -3,13 +3,17 @@
 use super::{Answer, Cycle, Writer};
 use crate::ids::EndpointUid;
 use crate::spool::record::{Counts, endpoint_key};
-use crate::spool::shared::Seen;
 use crate::spool::{Committed, SpoolEvent, Wake};
 
 impl Writer {
     /// Writes what was applied since the last commit and answers who waits for it.
     pub(super) fn commit(&mut self) {
         if self.failing.is_some() {
+            return;
+        }
+        // What was decided without knowing what is there reaches no disk: what was said is applied again.
+        if let Some(error) = self.unread.take() {
+            self.fail("read", &error);
             return;
         }
         self.write_events();
@@ -153,14 +157,17 @@ impl Writer {
         if endpoints.is_empty() {
             return;
         }
-        let seen = |uid: &EndpointUid| Some((*uid, self.endpoints.get(uid)?.seen()));
+        let seen = |uid: &EndpointUid| {
+            let endpoint = self.endpoints.get(uid)?;
+            Some((*uid, endpoint.epoch, endpoint.counts))
+        };
         self.shared.see(endpoints.iter().filter_map(seen));
     }
 
     /// Shows everybody all numbers, and the store they come from.
     pub(super) fn publish_all(&self) {
-        let seen = self.endpoints.iter().map(|(uid, endpoint)| (*uid, endpoint.seen()));
-        self.shared.see_all(seen.filter(|(_, seen)| *seen != Seen::default()).collect());
+        let seen = self.endpoints.iter();
+        self.shared.see_all(seen.map(|(uid, endpoint)| (*uid, endpoint.epoch, endpoint.counts)));
         self.shared.set_store(self.store.clone());
     }
 

@@ -1,7 +1,6 @@
 use super::Unwritten;
 use crate::ids::Seq;
 use crate::spool::record::Counts;
-use crate::spool::shared::Seen;
 use crate::spool::{EndpointState, StoredEvent};
 use std::sync::Arc;
 
@@ -23,13 +22,11 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// What others are shown of it.
-    pub(super) fn seen(&self) -> Seen {
-        Seen { state: self.state, epoch: self.epoch, counts: self.counts }
-    }
-
     /// Whether it has nothing to do, remembers nothing, and never had a lease: then it need not be known.
     pub(super) fn is_blank(&self) -> bool {
-        !self.touched && self.seen() == Seen::default()
+        !self.touched
+            && self.epoch == 0
+            && self.counts == Counts::default()
+            && self.state == EndpointState::default()
     }
 }

@@ -14,9 +14,15 @@ impl Writer {
     /// Makes all numbers agree with the rows, if they may not. They are in the batch then, which is to be written before
     /// anything else is done: what is done reads them.
     pub(super) fn recount(&mut self) -> fjall::Result<()> {
-        let Some(store) = self.store.clone().filter(|store| store.uncounted) else { return Ok(()) };
+        let Some(store) = self.store.clone() else { return Ok(()) };
         let store = &*store;
         self.meters.read_errors.increment(store.lost);
+        if !store.uncounted {
+            if store.lost > 0 {
+                tracing::error!("the last commit of the spool's log is not whole: what it changed is lost");
+            }
+            return Ok(());
+        }
         tracing::error!(lost_commits = store.lost, "the spool was damaged; what is left is counted again");
         for endpoint in self.endpoints.values_mut() {
             endpoint.counts = Counts { last: endpoint.counts.last, ..Counts::default() };

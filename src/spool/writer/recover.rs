@@ -1,8 +1,16 @@
 //! What happens when the store fails: nothing is answered with yes, what was said is kept, and the database is
 //! opened again until it works.
 //!
-//! After an I/O error nobody knows what is on disk; reading it anew is the way out. A refused event may still be found then (its commit reached the disk, the answer did not): it is
-//! delivered, and its dedup key is found with it, so that the publisher's repeat is recognised.
+//! After a write or a sync that failed nobody knows what is on disk; reading it anew is the way out. A refused event may
+//! still be found then (its commit reached the disk, the answer did not): it is delivered, and its dedup key is found with
+//! it, so that the publisher's repeat is recognised.
+//!
+//! Where a read fails the store is as the last commit left it. It stays open, since for want of descriptors it could not
+//! be opened again; the numbers are read back from it, and what was said is applied again, twice a second until all of
+//! it can be read. A row that the disk does not yield (EIO) is no damage, however long that lasts: a disk that was away
+//! may come back, and what was left out as damaged would be lost. So the spool goes on failing, in full view, until
+//! the disk reads again or a person puts a copy in its place; where that has zeros for what could not be read, the
+//! checksums tell, and it is repaired.
 
 use super::{Command, Cycle, Endpoint, RETRY, Writer};
 use crate::ids::{EndpointUid, Seq};
@@ -97,6 +105,8 @@ impl Writer {
         for (reply, _) in cycle.numbers {
             let _ = reply.send(Err(SpoolError::Store(error.to_string())));
         }
+        self.unread = None;
+        self.unsure |= operation != "read";
         self.kept.extend(cycle.said);
         self.cycle = Cycle { leases: cycle.leases, older: cycle.older, ..Cycle::default() };
         tracing::error!(%error, operation, "the spool fails; nothing is accepted until it works again");
@@ -109,27 +119,18 @@ impl Writer {
         }
     }
 
-    /// Opens the database again and writes what was kept.
+    /// Opens the database again, if it has to be, and writes what was kept.
     pub(super) fn recover(&mut self) {
         let damaged = self.store.as_ref().is_some_and(|store| store.is_damaged());
-        self.drop_store();
-        let (store, log) = (self.folder.store(), self.folder.log());
-        let poisoned = std::mem::take(&mut self.poisoned);
-        if damaged || (poisoned && crate::spool::offline::is_damaged(&store, &log)) {
-            self.mend();
-        }
-        let opened = Store::open(&store, &log, &self.ways).and_then(|store| {
-            // What a failed sync left behind may look written and not be: it is written again.
-            store.settle_down()?;
-            self.store = Some(Arc::new(store));
-            self.load()
-        });
-        if let Err(error) = opened {
-            if is_damage(&error) {
+        let opens = damaged || self.unsure || self.store.is_none();
+        let ready = if opens { self.open_again(damaged) } else { self.load() };
+        if let Err(error) = ready {
+            if opens && is_damage(&error) {
                 self.drop_store();
                 self.mend();
             }
-            self.fail("open", &error);
+            // What is damaged is not as it was left.
+            self.fail(if opens || is_damage(&error) { "open" } else { "read" }, &error);
             return;
         }
         self.failing = None;
@@ -140,13 +141,12 @@ impl Writer {
         for uid in uids {
             self.touch(uid);
         }
-        if let Err(error) = self.recount().and_then(|()| self.write()) {
+        if opens && let Err(error) = self.recount().and_then(|()| self.write()) {
             self.fail("open", &error);
             return;
         }
         for said in std::mem::take(&mut self.kept) {
-            self.apply(&said);
-            self.cycle.said.push(said);
+            self.hear(said);
         }
         self.publish_all();
         if let Err(error) = self.tell_found() {
@@ -164,11 +164,26 @@ impl Writer {
         (self.listener)(SpoolEvent::Failing(false));
     }
 
+    fn open_again(&mut self, damaged: bool) -> fjall::Result<()> {
+        self.drop_store();
+        let (store, log) = (self.folder.store(), self.folder.log());
+        let poisoned = std::mem::take(&mut self.poisoned);
+        if damaged || (poisoned && crate::spool::offline::is_damaged(&store, &log)) {
+            self.mend();
+        }
+        let store = Store::open(&store, &log, &self.ways)?;
+        // What a failed sync left behind may look written and not be: it is written again.
+        store.settle_down()?;
+        self.store = Some(Arc::new(store));
+        self.unsure = false;
+        self.load()
+    }
+
     /// Makes the database anew from what is readable. It is tried again with the next opening if that fails.
     fn mend(&self) {
         if !self.folder.is_full() {
             self.meters.open_errors.increment(1);
-            crate::spool::embedded::mend(self.folder.path(), "it was read", self.now_ms());
+            crate::spool::opening::mend(self.folder.path(), "it was read", self.now_ms());
         }
     }
 
@@ -225,7 +240,7 @@ impl Writer {
     pub(in crate::spool) fn close(mut self) {
         while let Ok(command) = self.commands.try_recv() {
             if !matches!(command, Command::Close { .. }) {
-                self.take(command, &mut 0);
+                self.take(command);
             }
         }
         self.commit();

@@ -1,7 +1,10 @@
 //! How deliveries end or wait.
+//!
+//! Whatever fails here fails because something could not be read, and has changed nothing: that a row is not there is
+//! only believed where the store says so.
 
 use super::Writer;
-use crate::ids::{EndpointUid, Seq};
+use crate::ids::{EndpointUid, MessageKey, Seq};
 use crate::spool::codec::{delivery_key, seq_key};
 use crate::spool::record::{DeadRow, DeliveryRow, RefsRow, decode_event};
 use crate::spool::{DeadReason, HistoryNote, Parked, StoredEvent};
@@ -15,8 +18,8 @@ impl Writer {
         seq: Seq,
         result: Result<(), DeadReason>,
         note: &HistoryNote,
-    ) -> bool {
-        let Some((row, event)) = self.take_off(uid, seq, result.is_err()) else { return false };
+    ) -> fjall::Result<bool> {
+        let Some((row, event)) = self.take_off(uid, seq, result.is_err())? else { return Ok(false) };
         let key = delivery_key(uid, seq);
         self.cycle.block.settled(uid, &event, row.key, result, note);
         if let Err(reason) = result {
@@ -37,7 +40,7 @@ impl Writer {
             self.insert(|store| &store.dead_order, &dead.order.to_be_bytes(), key.to_vec());
             self.insert(|store| &store.dead, &key, dead.encode());
         }
-        true
+        Ok(true)
     }
 
     /// Takes a delivery from what waits, unless it has ended already; its event stays for as long as somebody else
@@ -47,11 +50,11 @@ impl Writer {
         uid: EndpointUid,
         seq: Seq,
         dies: bool,
-    ) -> Option<(DeliveryRow, Arc<StoredEvent>)> {
-        let row = self.live(uid, seq)?;
+    ) -> fjall::Result<Option<(DeliveryRow, Arc<StoredEvent>)>> {
+        let Some(row) = self.live(uid, seq)? else { return Ok(None) };
         self.drop_delivery(uid, seq, &row);
-        let cached = self.cache.get_mut(seq)?;
-        cached.set_row(uid, None);
+        self.cache.set_row(seq, uid, None);
+        let Some(cached) = self.cache.get_mut(seq) else { return Ok(None) };
         cached.refs.live = cached.refs.live.saturating_sub(1);
         cached.refs.dead += u32::from(dies);
         let unwanted = cached.refs.live == 0;
@@ -60,34 +63,38 @@ impl Writer {
         if unwanted {
             self.totals.pending = self.totals.pending.saturating_sub(u64::from(row.length));
         }
-        Some((row, event))
+        Ok(Some((row, event)))
     }
 
     /// Notes an attempt of a delivery that has not ended.
-    pub(super) fn tried(&mut self, uid: EndpointUid, seq: Seq, note: &HistoryNote) {
-        if self.live(uid, seq).is_none() {
-            return;
-        }
-        if let Some(event) = self.cache.get_mut(seq).map(|cached| Arc::clone(&cached.event)) {
+    pub(super) fn tried(&mut self, uid: EndpointUid, seq: Seq, note: &HistoryNote) -> fjall::Result<()> {
+        if self.live(uid, seq)?.is_some()
+            && let Some(event) = self.cache.get_mut(seq).map(|cached| Arc::clone(&cached.event))
+        {
             self.cycle.block.tried(uid, &event, note);
         }
+        Ok(())
     }
 
-    pub(super) fn park(&mut self, uid: EndpointUid, parked: &Parked, note: &HistoryNote) {
-        let Some(mut row) = self.live(uid, parked.seq) else { return };
-        self.tried(uid, parked.seq, note);
+    pub(super) fn park(
+        &mut self,
+        uid: EndpointUid,
+        parked: &Parked,
+        note: &HistoryNote,
+    ) -> fjall::Result<()> {
+        let Some(mut row) = self.live(uid, parked.seq)? else { return Ok(()) };
+        self.tried(uid, parked.seq, note)?;
         if row.parked.is_none() {
             let counts = &mut self.touch(uid).counts;
             counts.ready = counts.ready.saturating_sub(1);
             counts.parked += 1;
         }
         row.parked = Some((parked.due_ms, parked.wait_ms, parked.attempts));
-        if let Some(cached) = self.cache.get_mut(parked.seq) {
-            cached.set_row(uid, Some(row));
-        }
+        self.cache.set_row(parked.seq, uid, Some(row));
         let key = delivery_key(uid, parked.seq);
         self.insert(|store| &store.deliveries, &key, row.encode());
         self.insert(|store| &store.parked, &key, row.encode());
+        Ok(())
     }
 
     /// Nothing ready lies before `low`.
@@ -97,35 +104,36 @@ impl Writer {
     }
 
     /// A delivery that has not ended, with its event in the cache.
-    fn live(&mut self, uid: EndpointUid, seq: Seq) -> Option<DeliveryRow> {
+    fn live(&mut self, uid: EndpointUid, seq: Seq) -> fjall::Result<Option<DeliveryRow>> {
         if let Some(known) = self.cache.get_mut(seq).and_then(|cached| cached.row(uid)) {
-            return known;
+            return Ok(known);
         }
         let row = self.read(|store| &store.deliveries, &delivery_key(uid, seq))?;
+        let Some(row) = row else { return Ok(None) };
         let row = DeliveryRow::decode(&row);
-        if row.is_none() || !self.load_event(seq, RefsRow { live: 1, dead: 0 }) {
-            self.set_aside(uid, seq);
-            return None;
+        if row.is_none() || !self.load_event(seq, RefsRow { live: 1, dead: 0 })? {
+            self.set_aside(uid, seq)?;
+            return Ok(None);
         }
-        self.cache.get_mut(seq)?.set_row(uid, row);
-        row
+        self.cache.set_row(seq, uid, row);
+        Ok(row)
     }
 
     /// Brings an event into the cache; false if it is not there or damaged. Without a row of `refs` it has one
     /// target, whose state the caller knows.
-    pub(super) fn load_event(&mut self, seq: Seq, single: RefsRow) -> bool {
+    pub(super) fn load_event(&mut self, seq: Seq, single: RefsRow) -> fjall::Result<bool> {
         if self.cache.get_mut(seq).is_some() {
-            return true;
+            return Ok(true);
         }
-        let Some(record) = self.read(|store| &store.events, &seq_key(seq)) else { return false };
-        let Some(event) = decode_event(seq, &record) else { return false };
+        let Some(record) = self.read(|store| &store.events, &seq_key(seq))? else { return Ok(false) };
+        let Some(event) = decode_event(seq, &record) else { return Ok(false) };
         let refs = if event.targets > 1 {
-            self.read(|store| &store.refs, &seq_key(seq)).and_then(|row| RefsRow::decode(&row))
+            self.read(|store| &store.refs, &seq_key(seq))?.and_then(|row| RefsRow::decode(&row))
         } else {
             None
         };
         self.cache.insert_read(Arc::new(event), refs.unwrap_or(single));
-        true
+        Ok(true)
     }
 
     fn touch_event(&mut self, seq: Seq) {
@@ -172,41 +180,42 @@ impl Writer {
     }
 
     /// Lets a dead letter go.
-    pub(super) fn forget_dead(&mut self, uid: EndpointUid, seq: Seq, dead: &DeadRow) {
+    pub(super) fn forget_dead(&mut self, uid: EndpointUid, seq: Seq, dead: &DeadRow) -> fjall::Result<()> {
+        let stored = self.load_event(seq, RefsRow { live: 0, dead: 1 })?;
         self.remove(|store| &store.dead, &delivery_key(uid, seq));
         self.remove(|store| &store.dead_order, &dead.order.to_be_bytes());
         self.totals.dead = self.totals.dead.saturating_sub(1);
         self.totals.dead_bytes = self.totals.dead_bytes.saturating_sub(u64::from(dead.length));
         let counts = &mut self.touch(uid).counts;
         counts.dead = counts.dead.saturating_sub(1);
-        if self.load_event(seq, RefsRow { live: 0, dead: 1 }) {
+        if stored {
             if let Some(cached) = self.cache.get_mut(seq) {
                 cached.refs.dead = cached.refs.dead.saturating_sub(1);
             }
             self.touch_event(seq);
         }
+        Ok(())
     }
 
     /// A record of which a byte is wrong is never delivered: it is kept apart as it is, and its delivery is let go.
-    pub(super) fn set_aside(&mut self, uid: EndpointUid, seq: Seq) {
+    pub(super) fn set_aside(&mut self, uid: EndpointUid, seq: Seq) -> fjall::Result<()> {
         let key = delivery_key(uid, seq);
-        let Some(row) = self.read(|store| &store.deliveries, &key) else { return };
-        let record = self.read(|store| &store.events, &seq_key(seq));
+        let Some(row) = self.read(|store| &store.deliveries, &key)? else { return Ok(()) };
+        let record = self.read(|store| &store.events, &seq_key(seq))?;
         let whole = record.as_ref().is_some_and(|record| decode_event(seq, record).is_some());
-        if whole && DeliveryRow::decode(&row).is_some() {
-            return;
+        let row = DeliveryRow::decode(&row);
+        if whole && row.is_some() {
+            return Ok(());
         }
+        // The numbers of a damaged row are lost with it; whether it was parked shows in the other keyspace.
+        let parked = self.read(|store| &store.parked, &key)?.map(|_| (0, 0, 0));
+        let row = row.unwrap_or(DeliveryRow { key: MessageKey(0), length: 0, accepted_ms: 0, parked });
         self.meters.read_errors.increment(1);
         tracing::error!(
             endpoint = uid.0,
             seq = seq.0,
             "a stored event is damaged: it is set aside, not delivered"
         );
-        let row = DeliveryRow::decode(&row).unwrap_or_else(|| {
-            // Its numbers are lost with it; whether it was parked shows in the other keyspace.
-            let parked = self.read(|store| &store.parked, &key).map(|_| (0, 0, 0));
-            DeliveryRow { key: crate::ids::MessageKey(0), length: 0, accepted_ms: 0, parked }
-        });
         self.drop_delivery(uid, seq, &row);
         if let Some(record) = record {
             self.totals.pending = self.totals.pending.saturating_sub(u64::from(row.length));
@@ -215,5 +224,6 @@ impl Writer {
             self.remove(|store| &store.refs, &seq_key(seq));
         }
         self.cache.remove(seq);
+        Ok(())
     }
 }

@@ -1,0 +1,122 @@
+//! Rows that the writer cannot read for a moment, as for want of descriptors. That they are not there does not follow.
+
+use super::hand::Hand;
+use super::*;
+use crate::ids::MessageKey;
+use crate::spool::past::{Letters, dead_letters};
+use crate::spool::{Amended, Amendment, Parked, Refusal, faults};
+use rustix::io::Errno;
+
+/// A spool with these events, none of which the writer has in memory.
+async fn cold(events: Vec<NewEvent>, change: impl FnOnce(&mut SpoolConfig)) -> Hand {
+    let mut hand = Hand::new(change);
+    hand.append(events).await;
+    hand.reopen()
+}
+
+fn fail_reads(hand: &Hand, rows: &'static str, count: u32) {
+    faults::inject_reads(&hand.config.path, rows, count, Errno::MFILE);
+}
+
+#[tokio::test]
+async fn what_is_parked_while_its_event_cannot_be_read_is_parked_once_it_can() {
+    let mut hand = cold(vec![event("m1", &[A])], |_| {}).await;
+    let lease = hand.lease(A).await;
+    let seq = hand.all(&lease).await[0].event.seq;
+    fail_reads(&hand, "events", 2);
+    let parked = Parked { seq, key: MessageKey::of("m1"), due_ms: 5_000, wait_ms: 700, attempts: 1 };
+    hand.spool.park(&lease, parked, note(1));
+    hand.turn();
+    assert!(hand.spool.trouble().is_some(), "it cannot, twice");
+    assert_eq!(lease.unwritten.count(), 1, "its slot is held until it is written");
+    assert_eq!(messages(&hand.all(&lease).await), ["m1"], "the store stays open");
+
+    hand.later(500);
+    assert_eq!((hand.spool.trouble(), lease.unwritten.count()), (None, 0));
+    assert_eq!(hand.spool.parked(&lease).await.unwrap(), [parked]);
+    assert_eq!(messages(&hand.all(&lease).await), ["m1"]);
+    hand.settle(&lease, seq, Ok(()));
+    assert_eq!((hand.rows("events"), hand.rows("deliveries"), hand.rows("damaged")), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn an_event_of_several_stays_while_who_is_left_of_them_cannot_be_read() {
+    let mut hand = cold(vec![event("m1", &[A, B])], |_| {}).await;
+    let (a, b) = (hand.lease(A).await, hand.lease(B).await);
+    let seq = hand.all(&a).await[0].event.seq;
+    fail_reads(&hand, "refs", 1);
+    hand.settle(&a, seq, Ok(()));
+    assert_eq!((hand.spool.trouble(), a.unwritten.count()), (None, 0), "it works again in the same turn");
+    assert!(hand.all(&a).await.is_empty());
+    assert_eq!(messages(&hand.all(&b).await), ["m1"]);
+    hand.settle(&b, seq, Ok(()));
+    assert_eq!((hand.rows("events"), hand.rows("refs"), hand.rows("deliveries")), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_erased_and_whoever_asked_is_told() {
+    let mut hand = cold(vec![event("m1", &[A])], |_| {}).await;
+    let lease = hand.lease(A).await;
+    let seq = hand.all(&lease).await[0].event.seq;
+    fail_reads(&hand, "events", 2);
+    for _ in 0..2 {
+        let erased = hand.spool.amend(Amendment::Erase(vec![(A, seq)]));
+        hand.turn();
+        assert!(erased.await.is_err());
+        assert_eq!(messages(&hand.all(&lease).await), ["m1"]);
+    }
+    let erased = hand.spool.amend(Amendment::Erase(vec![(A, seq)]));
+    hand.turn();
+    assert_eq!(erased.await.unwrap(), Amended::Count(1));
+    assert_eq!((hand.rows("events"), hand.rows("deliveries"), hand.rows("damaged")), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn what_is_too_much_dies_once_it_can_be_read_and_its_event_is_kept() {
+    let heavy = |message: &str| NewEvent { body: Bytes::from(vec![b'x'; 1_000]), ..event(message, &[A]) };
+    let mut hand = cold(vec![heavy("m0"), heavy("m1")], |config| config.backlog = 2_500).await;
+    fail_reads(&hand, "events", 2);
+    hand.append(vec![heavy("m2")]).await;
+    hand.later(1_000);
+    assert_eq!(hand.counts(A), (3, 0, 0, 3_000));
+    let lease = hand.lease(A).await;
+    assert_eq!(messages(&hand.all(&lease).await), ["m0", "m1", "m2"]);
+
+    hand.later(1_000);
+    assert_eq!(hand.counts(A), (2, 0, 1, 2_000));
+    assert_eq!(messages(&hand.all(&lease).await), ["m1", "m2"]);
+    let all = (9, u64::MAX, 9);
+    let letters = hand
+        .spool
+        .look(move |store| dead_letters(store, Letters::Up(0, u64::MAX), all, true, |_| true, |_| true));
+    let (letters, _) = letters.await.unwrap();
+    assert_eq!(letters[0].event.as_ref().unwrap().message_id.as_ref(), "m0");
+}
+
+#[tokio::test]
+async fn an_event_is_refused_while_nobody_can_tell_whether_it_repeats_another() {
+    let mut hand = cold(vec![keyed("m1", 1, 10, &[A])], |_| {}).await;
+    fail_reads(&hand, "dedup", 1);
+    let repeat = hand.submit(vec![keyed("m1", 1, 10, &[A])]);
+    let other = hand.submit(vec![event("m2", &[A])]);
+    hand.turn();
+    let refused = repeat.await.unwrap();
+    assert!(matches!(refused, Err(Refusal::Failing(_))), "{refused:?}");
+    assert!(other.await.unwrap().is_ok(), "nothing had to be read for it");
+    assert!(hand.append(vec![keyed("m1", 1, 10, &[A])]).await[0].duplicate);
+    assert_eq!(hand.counts(A).0, 2);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_cannot_be_read_is_forgotten_once_it_can() {
+    let mut hand = Hand::new(|config| config.dead_bytes = 0);
+    hand.append(vec![event("m1", &[A])]).await;
+    let lease = hand.lease(A).await;
+    let seq = hand.all(&lease).await[0].event.seq;
+    hand.settle(&lease, seq, Err(DeadReason::Exhausted));
+    fail_reads(&hand, "dead", 1);
+    hand.later(1_000);
+    assert_eq!((hand.rows("dead"), hand.rows("dead_order")), (1, 1));
+    hand.later(1_000);
+    assert_eq!((hand.rows("dead"), hand.rows("dead_order"), hand.rows("events")), (0, 0, 0));
+}
