@@ -1,13 +1,17 @@
+mod asking;
+
 use crate::outcome::{clean, no_way, not_connected};
 use crate::refusals::{Refusals, SUBJECTS};
 use crate::server::Server;
 use crate::settings::Settings;
+use asking::Inbox;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, ServerError};
 use postrider_sink::{FailureClass, HostContext, Outcome, Trail, Verdict};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
@@ -22,6 +26,9 @@ const INBOX: &str = "_INBOX.";
 /// Questions that wait at once. The client keeps 128 things that the server said and drops what comes beyond; an event and
 /// its question may be refused both.
 const QUESTIONS: usize = 60;
+/// Acknowledgements that a connection may be owed, twice as many as an endpoint can wait for at once. The client keeps a
+/// place for each that never comes, as long as the connection lives.
+pub(crate) const OWED: usize = 2048;
 
 /// One connection to a server whose address was checked. It never becomes another one.
 pub(crate) struct Link {
@@ -29,9 +36,13 @@ pub(crate) struct Link {
     pub(crate) jetstream: jetstream::Context,
     /// Room for questions: see [`QUESTIONS`].
     pub(crate) asking: Semaphore,
+    /// Where a question can come back to.
+    inboxes: Mutex<Vec<Inbox>>,
+    /// How long an answer is waited for.
+    patience: Duration,
+    /// Acknowledgements that have not come yet, or never will: see [`OWED`].
+    owed: AtomicUsize,
     state: watch::Receiver<State>,
-    /// Subjects that were published to and not refused.
-    proven: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Default)]
@@ -44,14 +55,17 @@ struct State {
     refusals: u64,
     /// Events among that,
     events: Refusals,
-    /// and questions. Each has a subject of its own, and a user who may not ask is refused every one of them: apart, so
-    /// that they do not push out those of events.
+    /// and questions. A user who may not ask is refused every one of them: apart, so that they do not push out those of
+    /// events.
     questions: Refusals,
+    /// Subjects that were published to and not refused since.
+    proven: Mutex<BTreeSet<String>>,
 }
 
 impl State {
     fn refuse(&mut self, subject: String) {
         self.refusals += 1;
+        self.proven.get_mut().unwrap_or_else(PoisonError::into_inner).remove(&subject);
         let kind = if subject.starts_with(INBOX) { &mut self.questions } else { &mut self.events };
         kind.note(subject, self.refusals);
     }
@@ -60,6 +74,33 @@ impl State {
     fn has_refused(&self, subject: &str, after: u64) -> bool {
         self.events.has(subject, after) || self.questions.has(subject, after)
     }
+
+    fn is_proven(&self, subject: &str) -> bool {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner).contains(subject)
+    }
+
+    fn prove(&self, subject: &str, seen: u64) -> Result<(), Outcome> {
+        if self.has_refused(subject, seen) {
+            return Err(refused(subject));
+        }
+        if self.events.has_forgotten(seen) {
+            let reason =
+                "the server refuses so many subjects that it cannot be told whether this is one of them";
+            return Err(Outcome::failed(FailureClass::SinkError, reason));
+        }
+        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        if proven.len() >= SUBJECTS {
+            proven.clear();
+        }
+        proven.insert(subject.to_owned());
+        Ok(())
+    }
+}
+
+/// The server does not let us.
+fn refused(subject: &str) -> Outcome {
+    let reason = format!("the server does not let this user publish to {}", clean(subject));
+    Outcome::failed(FailureClass::SinkError, reason)
 }
 
 /// Connects to the first server that takes us.
@@ -173,7 +214,8 @@ async fn open(
     let jetstream =
         ContextBuilder::new().timeout(host.timeout).ack_timeout(host.timeout).build(client.clone());
     let asking = Semaphore::new(QUESTIONS);
-    Ok(Link { client, jetstream, asking, state, proven: Mutex::default() })
+    let (inboxes, owed) = (Mutex::default(), AtomicUsize::new(0));
+    Ok(Link { client, jetstream, asking, inboxes, patience: host.timeout, owed, state })
 }
 
 /// Keeps what the client tells. Why the connection is of no more use, if a person should know.
@@ -214,7 +256,18 @@ impl Link {
     /// Whether another attempt may begin on it.
     pub(crate) fn is_good(&self) -> bool {
         let state = self.state.borrow();
-        state.dead.is_none() && !state.leaving && self.state.has_changed().is_ok()
+        let owed = self.owed.load(Ordering::Relaxed);
+        state.dead.is_none() && !state.leaving && owed < OWED && self.state.has_changed().is_ok()
+    }
+
+    /// An acknowledgement is on its way, or will never come.
+    pub(crate) fn expect_acknowledgement(&self) {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One has come.
+    pub(crate) fn acknowledged(&self) {
+        self.owed.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How often the server has refused anything by now.
@@ -228,55 +281,51 @@ impl Link {
         let found = state.wait_for(|state| state.dead.is_some() || state.has_refused(subject, seen)).await;
         match found.as_deref() {
             Ok(State { dead: Some(why), .. }) => Outcome::failed(FailureClass::Connect, why.to_string()),
-            Ok(_) => self.refused(subject),
+            Ok(_) => refused(subject),
             Err(_) => Outcome::failed(FailureClass::Connect, "the connection broke"),
         }
     }
 
-    /// Waits until the server has refused a subject.
-    pub(crate) async fn refusal(&self, subject: &str) {
+    /// Waits until the server has refused a subject after `seen` refusals.
+    async fn refusal(&self, subject: &str, seen: u64) {
         let mut state = self.state.clone();
-        if state.wait_for(|state| state.has_refused(subject, 0)).await.is_err() {
+        if state.wait_for(|state| state.has_refused(subject, seen)).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// What the server has said against a subject after `seen` refusals. Where it refused more since than are remembered,
-    /// this one may be among them.
-    pub(crate) fn objection(&self, subject: &str, seen: u64) -> Option<Outcome> {
-        let (refused, untold) = {
-            let state = self.state.borrow();
-            (state.has_refused(subject, seen), state.events.has_forgotten(seen))
-        };
-        if refused {
-            return Some(self.refused(subject));
-        }
-        let reason = "the server refuses so many subjects that it cannot be told whether this is one of them";
-        untold.then(|| Outcome::failed(FailureClass::SinkError, reason))
-    }
-
-    /// Whether the subject has been published to before, and not refused.
+    /// Whether the subject has been published to before, and not refused since.
     pub(crate) fn is_proven(&self, subject: &str) -> bool {
-        self.proven().contains(subject)
+        self.state.borrow().is_proven(subject)
     }
 
     /// It has.
-    pub(crate) fn prove(&self, subject: &str) {
-        let mut proven = self.proven();
-        if proven.len() >= SUBJECTS {
-            proven.clear();
+    ///
+    /// # Errors
+    /// What the server has said against it after `seen` refusals. Where it refused more since than are remembered, this
+    /// subject may be among them.
+    pub(crate) fn prove(&self, subject: &str, seen: u64) -> Result<(), Outcome> {
+        self.state.borrow().prove(subject, seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_proven_no_more_as_soon_as_it_is_refused_whoever_waits_for_that() {
+        let (tell, state) = watch::channel(State::default());
+        let prove = |seen| state.borrow().prove("events.read", seen).is_ok();
+        let is_proven = || state.borrow().is_proven("events.read");
+        assert!(prove(0) && is_proven());
+        for (subject, stays) in [("events.sent", true), ("events.read", false)] {
+            let said = ServerError::Other(format!("{REFUSED}\"{subject}\""));
+            assert_eq!(note(&tell, Event::ServerError(said)), None);
+            assert_eq!(is_proven(), stays, "{subject}");
         }
-        proven.insert(subject.to_owned());
-    }
-
-    /// The server does not let us.
-    fn refused(&self, subject: &str) -> Outcome {
-        self.proven().remove(subject);
-        let reason = format!("the server does not let this user publish to {}", clean(subject));
-        Outcome::failed(FailureClass::SinkError, reason)
-    }
-
-    fn proven(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+        // What began before the refusal proves nothing; what began after it does.
+        assert!(!prove(1) && !is_proven());
+        assert!(prove(2) && is_proven());
     }
 }

@@ -3,7 +3,7 @@
 use async_nats::client::{PublishError, PublishErrorKind as Core};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError as StoreError, PublishErrorKind as Store};
-use async_nats::{ConnectError, ConnectErrorKind, RequestError, RequestErrorKind};
+use async_nats::{ConnectError, ConnectErrorKind};
 use postrider_sink::{ConnectError as NoWay, ConnectErrorKind as Way, FailureClass, Outcome, Verdict};
 use std::error::Error;
 use std::io;
@@ -97,16 +97,13 @@ pub(crate) fn not_sent(error: &PublishError) -> Outcome {
     }
 }
 
-/// The server did not say that it has read it.
-pub(crate) fn not_read(error: &RequestError) -> Outcome {
-    match error.kind() {
-        RequestErrorKind::TimedOut => Outcome::failed(
-            FailureClass::Timeout,
-            "the server did not say in time that it has read the event",
-        ),
-        _ => Outcome::failed(
-            FailureClass::Connect,
-            "the connection broke before the server had read the event",
-        ),
-    }
+/// The server did not say in time that it has read it.
+pub(crate) fn not_read() -> Outcome {
+    let reason = "the server did not say in time that it has read the event";
+    Outcome::failed(FailureClass::Timeout, reason)
+}
+
+/// It cannot say so any more.
+pub(crate) fn broken() -> Outcome {
+    Outcome::failed(FailureClass::Connect, "the connection broke before the server had read the event")
 }

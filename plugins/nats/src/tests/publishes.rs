@@ -1,9 +1,16 @@
 use super::kit::{Rig, core, ids, stream, table, text};
 use super::server::NatsServer;
+use crate::link::OWED;
 use async_nats::ConnectOptions;
+use futures_util::StreamExt as _;
 use postrider_sink::testkit::delivery;
 use postrider_sink::{Delivery, Verdict};
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_stream_gets_the_body_and_says_where_it_is_and_takes_a_repeat_once() {
@@ -65,23 +72,26 @@ async fn a_plain_subject_reaches_who_listens_before_it_counts_as_delivered() {
     let rig = Rig::of(&core(server.port)).await;
     for id in ["evt_1", "evt_2"] {
         assert_eq!(rig.deliver(id).await, Ok("published".into()));
-        let next = std::future::poll_fn(|cx| futures_core(&mut listener, cx));
-        let message = tokio::time::timeout(Duration::from_secs(10), next).await.unwrap().unwrap();
+        let message = tokio::time::timeout(SOON, listener.next()).await.unwrap().unwrap();
         assert_eq!(message.headers.unwrap().get("webhook-id").unwrap().as_str(), id);
     }
 }
 
-/// The next message, without a crate for it.
-fn futures_core(
-    listener: &mut async_nats::Subscriber,
-    cx: &mut std::task::Context<'_>,
-) -> std::task::Poll<Option<async_nats::Message>> {
-    use futures_util::Stream as _;
-    std::pin::Pin::new(listener).poll_next(cx)
+#[tokio::test]
+async fn somebody_who_listens_to_everything_keeps_no_event_from_counting_as_delivered() {
+    let server = NatsServer::start("");
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut everything = client.subscribe(">").await.unwrap();
+    client.publish("are.you.there", "".into()).await.unwrap();
+    tokio::time::timeout(SOON, everything.next()).await.unwrap().unwrap();
+    let rig = Rig::of(&core(server.port)).await;
+    let outcome = tokio::time::timeout(SOON, rig.deliver("evt_1")).await.expect("soon");
+    assert_eq!(outcome, Ok("published".into()));
 }
 
 const USERS: &str = r#"authorization { users = [
     { user: narrow, password: secret-word, permissions: { publish: "events.read" } },
+    { user: asking, password: secret-word, permissions: { publish: ["events.read", "_INBOX.>"] } },
     { user: deaf, password: secret-word, permissions: { publish: ">", subscribe: "nothing" } },
     { user: all, password: all }
 ] }"#;
@@ -115,7 +125,7 @@ async fn a_subject_that_the_user_may_not_publish_to_is_told_and_leaves_the_other
 async fn a_refusal_is_told_every_time_however_many_there_were_before() {
     let server = NatsServer::start(USERS);
     let rig = Rig::of(&as_user(core(server.port), "narrow")).await;
-    // The question behind each event is refused as well, and has a subject of its own: more than are remembered.
+    // The question behind each event is refused as well: more than are remembered.
     for nth in 0..300 {
         let wrong = rig.deliver("evt_1").await.unwrap_err();
         assert!(wrong.contains("does not let this user publish to events.delivered"), "{nth}: {wrong}");
@@ -123,4 +133,69 @@ async fn a_refusal_is_told_every_time_however_many_there_were_before() {
     let allowed = Delivery { event: "read".into(), ..delivery("evt_2") };
     let outcome = rig.sink.deliver(&allowed).await;
     assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn questions_that_are_refused_use_one_inbox_again_and_again() {
+    let server = NatsServer::start(USERS);
+    let rig = Rig::of(&as_user(core(server.port), "narrow")).await;
+    let allowed = Delivery { event: "read".into(), ..delivery("evt_1") };
+    for _ in 0..300 {
+        let outcome = rig.sink.deliver(&allowed).await;
+        assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+    }
+    // The server writes down the subject of each that it refuses.
+    let log = std::fs::read_to_string(server.folder.path().join("log")).unwrap();
+    let inboxes: BTreeSet<&str> = log.split('"').filter(|part| part.starts_with("_INBOX.")).collect();
+    assert_eq!(inboxes.len(), 1, "{inboxes:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_owed_too_many_acknowledgements_is_followed_by_another() {
+    let server = NatsServer::start(USERS);
+    let rig = Rig::of(&as_user(table(server.port), "narrow")).await;
+    for (more, connections) in [(OWED, 1), (1, 2), (1, 2)] {
+        for _ in 0..more {
+            let wrong = rig.deliver("evt_1").await.unwrap_err();
+            assert!(wrong.contains("does not let this user publish to events.delivered"), "{wrong}");
+        }
+        assert_eq!(rig.connector.asked.load(Ordering::SeqCst), connections);
+    }
+}
+
+/// Has the server read its configuration again, with something else in it.
+async fn reload(server: &NatsServer, from: &str, to: &str) {
+    let [config, log] = ["server.conf", "log"].map(|name| server.folder.path().join(name));
+    let text = std::fs::read_to_string(&config).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&config, text.replace(from, to)).unwrap();
+    let process = server.child.as_ref().unwrap().id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &process]).status().unwrap().success());
+    let started = tokio::time::Instant::now();
+    loop {
+        let said = std::fs::read_to_string(&log).unwrap();
+        if said.contains("Reloaded server configuration") {
+            return;
+        }
+        assert!(started.elapsed() < SOON, "{said}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_is_noticed_at_the_second_event_at_the_latest() {
+    let server = NatsServer::start(USERS);
+    let rig = Rig::of(&as_user(core(server.port), "asking")).await;
+    let read = Delivery { event: "read".into(), ..delivery("evt_1") };
+    for _ in 0..3 {
+        let outcome = rig.sink.deliver(&read).await;
+        assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+    }
+    reload(&server, r#"["events.read", "_INBOX.>"]"#, r#"["_INBOX.>"]"#).await;
+    rig.sink.deliver(&read).await;
+    for nth in 0..10 {
+        let outcome = rig.sink.deliver(&read).await;
+        let wrong = &outcome.reason;
+        assert!(wrong.contains("does not let this user publish to events.read"), "{nth}: {outcome:?}");
+    }
 }

@@ -11,8 +11,8 @@ const START: Duration = Duration::from_secs(20);
 
 /// A server with JetStream, its streams in a folder of its own. It does not outlive this value.
 pub(crate) struct NatsServer {
-    folder: TempDir,
-    child: Option<Child>,
+    pub(crate) folder: TempDir,
+    pub(crate) child: Option<Child>,
     pub(crate) port: u16,
 }
 
