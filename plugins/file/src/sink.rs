@@ -1,12 +1,19 @@
 use crate::line;
 use crate::settings::Target;
 use postrider_sink::{Delivery, FailureClass, Outcome, Sink, async_trait};
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
+
+/// The lock of somebody else is waited for, at first so long, then twice as long, and so on; nobody needs it for longer who
+/// writes a line.
+const FIRST_WAIT: Duration = Duration::from_micros(50);
+/// Such waits: a tenth of a second in all.
+const WAITS: u32 = 11;
 
 /// Appends lines. One at a time: a disk that hangs holds up one thread, not one for each attempt.
 pub(crate) struct FileSink {
@@ -23,6 +30,8 @@ struct Open {
     readable: bool,
     /// Where it cannot: the last write of ours stopped within a line.
     torn: bool,
+    /// Somebody keeps its lock, and was waited for once: until it is free, no line waits for that again.
+    kept: bool,
 }
 
 impl FileSink {
@@ -76,7 +85,7 @@ impl Open {
         let readable = readable && found.is_file();
         // How an earlier run or somebody else left what cannot be read, nobody knows.
         let torn = !readable && found.len() > 0;
-        Ok(Self { device: found.dev(), inode: found.ino(), file, readable, torn })
+        Ok(Self { device: found.dev(), inode: found.ino(), file, readable, torn, kept: false })
     }
 
     fn is(&self, found: &Metadata) -> bool {
@@ -85,14 +94,32 @@ impl Open {
 
     fn write(&mut self, line: Vec<u8>, sync: bool) -> io::Result<()> {
         // Other endpoints and other processes write here as well: nobody tears a line between the look at the end and
-        // the write. A file system without locks refuses, and that moment is all that is lost by it.
-        let locked = self.file.lock().is_ok();
+        // the write. A file system without locks refuses, and who reads may keep one for hours: that moment is all that
+        // is lost by it.
+        let locked = self.lock();
         let written = self.write_line(line);
         if locked {
             let _ = self.file.unlock();
         }
         written?;
         if sync { self.file.sync_data() } else { Ok(()) }
+    }
+
+    fn lock(&mut self) -> bool {
+        let waits = if self.kept { 0 } else { WAITS };
+        for nth in 0..=waits {
+            match self.file.try_lock() {
+                Ok(()) => {
+                    self.kept = false;
+                    return true;
+                }
+                Err(TryLockError::Error(_)) => return false,
+                Err(TryLockError::WouldBlock) if nth == waits => break,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(FIRST_WAIT * (1_u32 << nth)),
+            }
+        }
+        self.kept = true;
+        false
     }
 
     fn write_line(&mut self, mut line: Vec<u8>) -> io::Result<()> {

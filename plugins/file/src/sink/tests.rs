@@ -150,6 +150,26 @@ async fn no_line_is_glued_to_what_others_tear_meanwhile() {
     assert_eq!(text.lines().filter(whole).count(), 200, "{text}");
 }
 
+#[tokio::test]
+async fn somebody_who_keeps_a_lock_on_the_file_holds_up_no_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    let sink = sink(path.clone(), false);
+    let other = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+    for attempts in [[1, 2], [3, 4]] {
+        let kept = if attempts == [1, 2] { other.lock_shared() } else { other.lock() };
+        kept.unwrap();
+        for attempt in attempts {
+            let made = delivery(attempt, "{}");
+            let outcome = tokio::time::timeout(Duration::from_secs(10), sink.deliver(&made)).await;
+            assert_eq!(outcome.expect("within its deadline").verdict, Verdict::Delivered);
+        }
+        other.unlock().unwrap();
+    }
+    let lines: Vec<Vec<u8>> = (1..=4).map(|nth| line::write(&delivery(nth, "{}")).unwrap()).collect();
+    assert_eq!(std::fs::read(&path).unwrap(), lines.concat());
+}
+
 #[test]
 fn a_file_that_may_not_be_read_begins_with_a_line_of_its_own_and_again_after_a_torn_one() {
     let folder = tempfile::tempdir().unwrap();
