@@ -181,17 +181,16 @@ fn is_written_out(value: &Value) -> bool {
 fn same(shown: Option<&Value>, wanted: &Value) -> bool {
     match (shown, wanted) {
         (Some(Value::Object(shown)), Value::Object(object)) if is_reference(wanted) => {
-            let bare = |object: &Map<String, Value>| {
-                object
-                    .iter()
-                    .filter(|(key, _)| *key != "fingerprint")
-                    .map(|(k, v)| (k.clone(), v.clone()))
-                    .collect::<Vec<_>>()
-            };
-            bare(shown) == bare(object)
+            without_fingerprint(shown) == without_fingerprint(object)
         }
         (shown, wanted) => shown == Some(wanted),
     }
+}
+
+/// A reference as a file has it.
+fn without_fingerprint(reference: &Map<String, Value>) -> Map<String, Value> {
+    let others = reference.iter().filter(|(key, _)| *key != "fingerprint");
+    others.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// Whether a value names a secret that is kept elsewhere. The file, too, takes such a table for a reference wherever
@@ -306,17 +305,22 @@ impl Editor {
         }
         let empty = Map::new();
         let mut changed = ArrayOfTables::new();
-        for (index, (object, place)) in objects.into_iter().zip(places).enumerate() {
+        for (index, ((object, element), place)) in objects.into_iter().zip(wanted).zip(places).enumerate() {
+            let stays = place.filter(|at| same(shown.get(*at), element));
+            if let Some(table) = stays.and_then(|at| tables.get(at)) {
+                changed.push(table.clone());
+                continue;
+            }
             self.path.push(index.to_string());
+            if is_kept(element) && position(shown, None, element).is_none() {
+                self.another_secret::<()>();
+            }
+            let reference = is_reference(element).then(|| without_fingerprint(object));
             // In a table that is another one, a saved secret is not that one's.
-            let is_that_ones = |at: &usize| {
-                let shown = shown.get(*at).and_then(Value::as_object);
-                shown == Some(object) || kept_secrets(object).is_empty()
-            };
-            let place = place.filter(is_that_ones);
+            let place = place.filter(|_| kept_secrets(object).is_empty());
             let mut table = place.and_then(|at| tables.get(at)).cloned().unwrap_or_default();
             let shown = place.and_then(|at| shown.get(at)?.as_object());
-            self.merge(&mut table, shown.unwrap_or(&empty), object);
+            self.merge(&mut table, shown.unwrap_or(&empty), reference.as_ref().unwrap_or(object));
             changed.push(table);
             self.path.pop();
         }
@@ -358,9 +362,7 @@ impl Editor {
                 let nothing = Array::new();
                 Some(list::arrange(old.unwrap_or(&nothing), values).into())
             }
-            Value::Object(_) if is_kept(wanted) => {
-                self.error("the secret that stands there is another one", "Enter the secret again.")
-            }
+            Value::Object(_) if is_kept(wanted) => self.another_secret(),
             Value::Object(object) => {
                 let mut table = InlineTable::new();
                 for (key, value) in object {
@@ -376,6 +378,10 @@ impl Editor {
                 Some(table.into())
             }
         }
+    }
+
+    fn another_secret<T>(&mut self) -> Option<T> {
+        self.error("the secret that stands there is another one", "Enter the secret again.")
     }
 
     fn error<T>(&mut self, message: &str, help: &str) -> Option<T> {

@@ -126,6 +126,44 @@ fn tables_of_a_list_stay_tables_with_their_comments() {
     assert_eq!(changed, TESTED.replace("matches = true", "matches = false"));
 }
 
+const SIGNED: &str = r#"events = "all"
+products = "all"
+
+[http]
+url = "https://a.example/in"
+
+# Since May.
+[[http.signing.secrets]]
+file = "a" # theirs
+"#;
+
+#[test]
+fn tables_that_refer_to_secrets_stay_what_they_are_and_gain_no_key() {
+    let mut secrets = FakeSecrets::default();
+    secrets.files.insert("/etc/postrider/a".to_owned(), Ok(b"one".to_vec()));
+    let root = Path::new("/etc/postrider/postrider.toml");
+    let form = Loader::new(root, sinks(), Arc::new(secrets)).form(SIGNED);
+    let settings = form.settings.clone().expect("it is TOML");
+    let first = settings["http"]["signing"]["secrets"][0].clone();
+    assert!(first["fingerprint"].is_string(), "{first}");
+    let with = |list: Value| {
+        let mut wanted = settings.clone();
+        wanted["http"]["signing"]["secrets"] = list;
+        edit(SIGNED, &form, &wanted)
+    };
+    let another = |name: &str| format!("{SIGNED}\n[[http.signing.secrets]]\nfile = \"{name}\"\n");
+    // As it was shown, as it was shown once, and as the file has it.
+    for first in [first.clone(), json!({ "file": "a", "fingerprint": "9f" }), json!({ "file": "a" })] {
+        assert_eq!(with(json!([first, { "file": "b" }])), Ok(another("b")));
+        assert_eq!(with(json!([first, first])), Ok(another("a")));
+    }
+    assert_eq!(with(json!([{ "file": "b" }])), Ok(SIGNED.replace("\"a\"", "\"b\"")));
+    let wrong = with(json!([first, { "file": "b", "fingerprint": "9f" }])).unwrap_err();
+    let path = ["http", "signing", "secrets", "1"].map(str::to_owned).to_vec();
+    assert_eq!((wrong.len(), &wrong[0].path), (1, &path), "{wrong:?}");
+    assert!(wrong[0].message.contains("another one"), "{wrong:?}");
+}
+
 fn gap() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just(""), Just(" "), Just("\n  "), Just(" # c\n"), Just("\n  # c\n  ")]
 }
