@@ -9,7 +9,7 @@ use postrider_sink_http::HttpSinkFactory;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio_util::task::TaskTracker;
 
 /// Sink factories by their kind: the name of their table in an endpoint file.
@@ -104,6 +104,47 @@ impl Host for SinkHost {
     }
 }
 
+/// The host of one sink of an endpoint. Once another takes its place, what it says of itself counts for nothing: it may
+/// go on for as long as its last attempts, and whether it works says nothing about the one that came after it.
+pub struct SinkTurn {
+    host: Arc<dyn Host>,
+    over: RwLock<bool>,
+}
+
+impl SinkTurn {
+    /// That of a sink that is about to be built, on the host that all of its endpoint's have.
+    pub fn new(host: Arc<dyn Host>) -> Self {
+        Self { host, over: RwLock::new(false) }
+    }
+
+    /// Another takes its place. What the sink has not said by the time this returns, nobody hears.
+    pub fn end(&self) {
+        *self.over.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    fn say(&self, what: impl FnOnce(&dyn Host)) {
+        // Held while it is said, so that it cannot come after what the next one says.
+        let over = self.over.read().unwrap_or_else(PoisonError::into_inner);
+        if !*over {
+            what(&*self.host);
+        }
+    }
+}
+
+impl Host for SinkTurn {
+    fn spawn(&self, task: Task) {
+        self.host.spawn(task);
+    }
+
+    fn up(&self, kind: &str) {
+        self.say(|host| host.up(kind));
+    }
+
+    fn down(&self, kind: &str, reason: &str) {
+        self.say(|host| host.down(kind, reason));
+    }
+}
+
 impl fmt::Debug for Sinks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.kinds()).finish()
@@ -115,6 +156,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::net::{Network, NetworkPolicy, SystemResolver};
+    use postrider_sink::testkit::TestHost;
     use postrider_sink::{Delivery, HostContext, Secret, Table, Value, Verdict};
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -169,6 +211,21 @@ mod tests {
         let both = async { tokio::join!(sink.deliver(&delivery), receive) };
         let (outcome, ()) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
         assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+    }
+
+    #[test]
+    fn what_a_sink_of_before_says_of_itself_counts_for_nothing() {
+        let host = TestHost::new();
+        let turn = || SinkTurn::new(Arc::clone(&host) as Arc<dyn Host>);
+        let (before, now) = (turn(), turn());
+        before.up("exec");
+        before.end();
+        now.up("exec");
+        before.down("exec", "it crashed");
+        before.up("exec");
+        assert_eq!(host.said().iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true]);
+        now.down("exec", "exit 3");
+        assert_eq!(host.said().last(), Some(&Err("exit 3".to_owned())));
     }
 
     #[test]

@@ -7,12 +7,13 @@ use crate::clock::{Clock, unix_ms};
 use crate::ids::{EndpointUid, Generation, Seq};
 use crate::metrics::EndpointMetrics;
 use crate::policy::{Breaker, SlowStart, TokenBucket, Window};
+use crate::sinks::SinkTurn;
 use crate::spool::{
     EndpointState as Remembered, Lease, Parked, Pending, Spool, SpoolError, StoredEvent, Wake,
 };
 use crate::table::{EndpointSpec, SinkSpec};
 use futures_util::FutureExt as _;
-use postrider_sink::{HostContext, Sink};
+use postrider_sink::{Host, HostContext, Sink};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rustc_hash::FxHashMap;
 use std::collections::HashSet;
@@ -20,7 +21,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// Works on the deliveries of one endpoint.
@@ -152,14 +153,14 @@ pub struct EndpointState {
     /// Attempts under way against older ones.
     pub(super) former: usize,
     pub(super) sink: Option<Arc<dyn Sink>>,
+    /// The build of the sink that is in use or will be, and what that is handed as its host.
+    build: Option<(AbortHandle, Arc<SinkTurn>)>,
     pub(super) lease: Option<Lease>,
     pub(super) remembered: Remembered,
     pub(super) window: Window,
     pub(super) held: FxHashMap<Seq, Held>,
     /// How many of `held` are without a body.
     pub(super) bodiless: usize,
-    /// Bytes of the bodies in `held`.
-    pub(super) held_bytes: usize,
     pub(super) breaker: Breaker,
     pub(super) slow_start: SlowStart,
     pub(super) rate: Option<TokenBucket>,
@@ -276,11 +277,11 @@ impl EndpointState {
             destination: 0,
             former: 0,
             sink: None,
+            build: None,
             lease: None,
             window: Window::new(settings.ordering),
             held: FxHashMap::default(),
             bodiless: 0,
-            held_bytes: 0,
             breaker: Breaker::new(settings.breaker.clone()),
             slow_start: SlowStart::new(),
             rate: settings.rate.map(|rate| TokenBucket::new(rate, now)),
@@ -322,16 +323,23 @@ impl EndpointState {
     /// Builds the sink that the spec names; attempts wait for it.
     pub(super) fn build_sink(&mut self, myself: &ActorRef<EndpointMessage>) {
         self.sink = None;
+        // What is still being built, or works on what is left of its attempts, is not the endpoint's sink any more.
+        if let Some((build, turn)) = self.build.take() {
+            build.abort();
+            turn.end();
+        }
         let revision = self.revision;
         let Some(sink) = self.args.spec.sink.clone() else { return };
+        let turn = Arc::new(SinkTurn::new(Arc::clone(&self.args.host.host)));
         let host = HostContext {
+            host: Arc::clone(&turn) as Arc<dyn Host>,
             connect_timeout: self.args.spec.delivery.connect_timeout,
             timeout: self.args.spec.delivery.timeout,
             concurrency: self.args.spec.delivery.concurrency.get(),
             ..self.args.host.clone()
         };
         let myself = myself.clone();
-        self.tasks.spawn(async move {
+        let build = self.tasks.spawn(async move {
             // A panic must not leave the endpoint waiting for its sink for ever.
             let built = AssertUnwindSafe(build(sink, &host)).catch_unwind().await;
             let result = match built {
@@ -342,6 +350,7 @@ impl EndpointState {
             };
             drop(myself.cast(EndpointMessage::SinkBuilt { revision, result }));
         });
+        self.build = Some((build, turn));
     }
 
     fn on_sink_built(&mut self, revision: u64, result: Result<Arc<dyn Sink>, Arc<str>>) {

@@ -191,10 +191,6 @@ impl EndpointState {
         self.args.metrics.retry_scheduled();
         self.window.park(seq, self.now + wait);
         self.drop_body(seq);
-        let behind: Vec<Seq> = self.window.behind(seq).collect();
-        for seq in behind {
-            self.drop_body(seq);
-        }
     }
 
     /// The destination asked the whole endpoint to wait.

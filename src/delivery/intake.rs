@@ -1,3 +1,16 @@
+//! What an endpoint takes in from its mailbox and from the spool, and which bodies it holds.
+//!
+//! - It reads while its window has room and it holds less than [`MOST_BYTES`] of bodies. What waits for a retry, its own
+//!   or that of one before it, takes no room, and of the bytes [`MOST_WAITING`]: it never keeps others from being read.
+//! - What is parked lets its body go at once. What is behind it keeps its own as far as they fit; of those that do not,
+//!   the last go first. While nothing can be sent none has to go: the oldest is there to probe with, and would only be
+//!   fetched again.
+//! - A body that was let go is fetched when its turn comes. If it was never attempted, something before it has just gone
+//!   through, and it brings the next few behind it along. What has failed comes alone: it may fail again.
+//! - With the order of the whole endpoint, what has failed and is not through stops all. Nothing is taken in behind it.
+//!
+//! So memory is bounded by twice [`MOST_BYTES`], as a read may bring as much again, and a few bodies that were fetched.
+
 use super::actor::{EndpointMessage, EndpointState, Held};
 use super::hold::{Gate, Hold};
 use crate::ids::Seq;
@@ -16,6 +29,10 @@ const DEPTH: usize = 16;
 const SHALLOWEST: usize = 256;
 /// Bytes of bodies one endpoint holds, beyond the first.
 const MOST_BYTES: usize = 1 << 20;
+/// How many of these may be bodies of what waits for a retry.
+const MOST_WAITING: usize = MOST_BYTES / 2;
+/// Bodies that are fetched with that of the one before them.
+const AHEAD: usize = 16;
 
 impl EndpointState {
     /// The lease is here: the parked ones first, since they decide what may not pass.
@@ -102,7 +119,7 @@ impl EndpointState {
             if let Some(held) = self.held.get_mut(&pending.event.seq)
                 && held.event.replace(Arc::clone(&pending.event)).is_none()
             {
-                self.held_bytes += pending.event.body.len();
+                self.window.weigh(pending.event.seq, pending.event.body.len());
                 self.bodiless = self.bodiless.saturating_sub(1);
             }
         }
@@ -118,8 +135,8 @@ impl EndpointState {
 
     /// Reads more when there is room, and the bodies that are wanted next.
     pub(super) fn feed(&mut self, myself: &ActorRef<EndpointMessage>, now: Instant) {
-        if self.held_bytes >= MOST_BYTES && self.window.blocked() > 0 {
-            self.drop_blocked();
+        if self.window.waiting_bytes() > MOST_WAITING && self.sends() {
+            self.drop_waiting();
         }
         let Some(lease) = &self.lease else { return };
         if self.hold.read_again.is_some_and(|again| again > now) || self.hold.draining {
@@ -132,9 +149,9 @@ impl EndpointState {
         let room = if room * 2 >= most { room } else { 0 };
         // While it may not send, one delivery is enough to probe with.
         let wanted = if probing && !self.window.is_empty() { 0 } else { room };
-        if let Some(count) = NonZeroUsize::new(wanted).filter(|_| {
-            !self.reading && !self.caught_up() && self.held_bytes < MOST_BYTES && self.may_be_wanted()
-        }) {
+        if let Some(count) = NonZeroUsize::new(wanted)
+            .filter(|_| !self.reading && !self.caught_up() && self.takes_more() && self.may_be_wanted())
+        {
             self.reading = true;
             let target = self.args.shared.missed();
             let limit = ReadLimit { count, bytes: MOST_BYTES };
@@ -148,8 +165,8 @@ impl EndpointState {
                 drop(myself.cast(EndpointMessage::ReadFinished { target, asked, result }));
             });
         }
-        let missing = self.missing();
-        if !self.fetching && !missing.is_empty() {
+        let missing = if self.fetching { Vec::new() } else { self.missing() };
+        if !missing.is_empty() {
             self.fetching = true;
             let fetch = self.args.spool.fetch(lease, missing.clone());
             let myself = myself.clone();
@@ -162,18 +179,19 @@ impl EndpointState {
 
     /// Lets the body go; it is read again when it is wanted.
     pub(super) fn drop_body(&mut self, seq: Seq) {
-        if let Some(event) = self.held.get_mut(&seq).and_then(|held| held.event.take()) {
-            self.held_bytes = self.held_bytes.saturating_sub(event.body.len());
+        if self.held.get_mut(&seq).is_some_and(|held| held.event.take().is_some()) {
+            self.window.weigh(seq, 0);
             self.bodiless += 1;
         }
     }
 
-    /// Lets the bodies go of what waits for the retry of another: it may have had to since its body came, when the order
-    /// changed. They must not keep what could be sent from being read.
-    fn drop_blocked(&mut self) {
-        let held = self.held.iter().filter(|(_, held)| held.event.is_some()).map(|(seq, _)| *seq);
-        let blocked: Vec<Seq> = held.filter(|seq| self.window.is_blocked(*seq)).collect();
-        for seq in blocked {
+    /// Lets bodies of what waits go, so many that the next few which begin to wait are no reason to look for more.
+    fn drop_waiting(&mut self) {
+        let waiting: Vec<Seq> = self.window.waiting_bodies().collect();
+        for seq in waiting {
+            if self.window.waiting_bytes() <= MOST_WAITING / 2 {
+                break;
+            }
             self.drop_body(seq);
         }
     }
@@ -192,12 +210,11 @@ impl EndpointState {
         }
     }
 
-    /// Forgets a delivery.
+    /// Forgets a delivery. Its body goes out of the count as the window settles it.
     pub(super) fn let_go(&mut self, seq: Seq) -> Option<Held> {
         let held = self.held.remove(&seq)?;
-        match &held.event {
-            Some(event) => self.held_bytes = self.held_bytes.saturating_sub(event.body.len()),
-            None => self.bodiless = self.bodiless.saturating_sub(1),
+        if held.event.is_none() {
+            self.bodiless = self.bodiless.saturating_sub(1);
         }
         Some(held)
     }
@@ -205,10 +222,9 @@ impl EndpointState {
     fn take_in(&mut self, event: Arc<StoredEvent>) {
         let seq = event.seq;
         self.cursor = self.cursor.max(Some(seq));
-        if self.window.add(seq, event.key(), None) {
-            self.held_bytes += event.body.len();
+        if self.window.add_with_body(seq, event.key(), event.body.len()) {
             self.held.insert(seq, Held { event: Some(event), attempts: 0 });
-            if self.window.is_blocked(seq) {
+            if self.window.waiting_bytes() > MOST_WAITING && self.window.is_blocked(seq) {
                 self.drop_body(seq);
             }
         }
@@ -219,19 +235,33 @@ impl EndpointState {
         if self.bodiless == 0 {
             return Vec::new();
         }
-        // With the gate open for one, that one is the next, as with an open gate.
-        let shut = matches!(self.hold.gate(self.now), Gate::Shut(_));
-        if self.sink.is_none() || shut || !self.breaker.is_closed() {
+        if !self.sends() {
             return self.probe_body();
         }
         let slots = self.args.spec.delivery.concurrency.get();
         let lacking = |seq: &Seq| self.held.get(seq).is_some_and(|held| held.event.is_none());
-        self.window.upcoming().take(slots * 2).filter(lacking).take(slots).collect()
+        let mut missing: Vec<Seq> =
+            self.window.upcoming().take(slots * 2).filter(lacking).take(slots).collect();
+        if self.window.bytes() < MOST_BYTES {
+            let untried = |seq: &Seq| self.held.get(seq).is_some_and(|held| held.attempts == 0);
+            let firsts = missing.iter().copied().filter(untried);
+            let next = firsts.flat_map(|seq| self.window.behind(seq).take(AHEAD));
+            let next: Vec<Seq> = next.filter(lacking).take(AHEAD).collect();
+            missing.extend(next);
+        }
+        missing
     }
 
     fn probe_body(&self) -> Vec<Seq> {
         let oldest = self.window.oldest().filter(|_| self.may_be_wanted());
         oldest.filter(|seq| self.held.get(seq).is_some_and(|held| held.event.is_none())).into_iter().collect()
+    }
+
+    /// Whether deliveries are sent, each in its turn. With the gate open for one, that one is the next, as with an open
+    /// gate.
+    fn sends(&self) -> bool {
+        let shut = matches!(self.hold.gate(self.now), Gate::Shut(_));
+        self.sink.is_some() && !shut && self.breaker.is_closed()
     }
 
     /// Whether something may be done with a delivery as things stand: sent, or buried.
@@ -244,7 +274,20 @@ impl EndpointState {
     }
 
     fn has_room(&self, count: usize) -> bool {
-        self.window.room(self.slots_held()).slots >= count && self.held_bytes < MOST_BYTES
+        self.window.room(self.slots_held()).slots >= count && self.takes_more()
+    }
+
+    /// Whether it may hold more bodies, and what is taken in now need not wait for one that has failed.
+    fn takes_more(&self) -> bool {
+        self.window.bytes() < MOST_BYTES && !self.stopped()
+    }
+
+    /// Whether all that is not taken in yet could only wait for the first, which has failed. Not so before what was
+    /// parked at the start is reached: what lies between comes first.
+    fn stopped(&self) -> bool {
+        let failed = |seq: Seq| self.held.get(&seq).is_some_and(|held| held.attempts > 0);
+        let in_order = self.args.spec.delivery.ordering == crate::policy::Ordering::Endpoint;
+        in_order && self.window.span().is_some_and(|(first, last)| self.cursor >= Some(last) && failed(first))
     }
 
     /// A store that fails is asked again a second later; a lease that was taken over ends this actor.

@@ -29,6 +29,10 @@ pub struct Window {
     in_flight: usize,
     /// Items behind a head that is parked.
     blocked: usize,
+    /// Bytes of all bodies that are held,
+    bytes: usize,
+    /// and of those that wait for a retry: parked, or behind a head that is.
+    waiting_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +41,8 @@ struct Item {
     state: State,
     /// When its next attempt is due, once one was spent.
     due: Option<Instant>,
+    /// Bytes of its body, while that is held.
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +65,7 @@ pub struct Room {
 impl Window {
     /// Deliveries of one endpoint that may be parked at once; it takes no more until some settle.
     pub const MOST_PARKED: usize = 10_000;
-    /// Deliveries that may be kept behind parked ones. Only their numbers are kept, not their bodies.
+    /// Deliveries that may be kept behind parked ones. Of most of them only the numbers are kept, not the bodies.
     pub const MOST_BLOCKED: usize = 10_000;
 
     /// An empty one.
@@ -73,6 +79,8 @@ impl Window {
             dues: BTreeSet::new(),
             in_flight: 0,
             blocked: 0,
+            bytes: 0,
+            waiting_bytes: 0,
         }
     }
 
@@ -108,27 +116,65 @@ impl Window {
         self.items.keys().next().map_or(next, |first| next.min(*first))
     }
 
-    /// How many are behind parked ones.
+    /// The first and the last that it has.
     #[must_use]
-    pub const fn blocked(&self) -> usize {
-        self.blocked
+    pub fn span(&self) -> Option<(Seq, Seq)> {
+        Some((*self.items.keys().next()?, *self.items.keys().next_back()?))
+    }
+
+    /// Bytes of the bodies that are held.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The same of those that wait for a retry, their own or that of the one before them.
+    #[must_use]
+    pub const fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Whose bodies these are, the last first.
+    pub fn waiting_bodies(&self) -> impl Iterator<Item = Seq> + '_ {
+        let waiting = self.items.iter().rev().filter(|(_, item)| item.bytes > 0 && self.waits(item));
+        waiting.map(|(seq, _)| *seq)
     }
 
     /// Whether it is behind a parked one.
     #[must_use]
     pub fn is_blocked(&self, seq: Seq) -> bool {
-        let behind = |item: &Item| item.state == State::Behind && self.head_is_parked(item.key);
-        self.blocked > 0 && self.items.get(&seq).is_some_and(behind)
+        self.items.get(&seq).is_some_and(|item| item.state == State::Behind && self.waits(item))
     }
 
-    /// Takes a delivery in; `due` says when a parked one is to be tried again. False: it has this one already, and
-    /// leaves it alone.
+    /// Takes a delivery in whose body is not held; `due` says when a parked one is to be tried again. False: it has this
+    /// one already, and leaves it alone.
     pub fn add(&mut self, seq: Seq, key: MessageKey, due: Option<Instant>) -> bool {
+        self.insert(seq, key, due, 0)
+    }
+
+    /// Takes one in that was never attempted, with a body of so many bytes. False: as above.
+    pub fn add_with_body(&mut self, seq: Seq, key: MessageKey, bytes: usize) -> bool {
+        self.insert(seq, key, None, bytes)
+    }
+
+    /// From now on so many bytes of its body are held; 0: it was let go.
+    pub fn weigh(&mut self, seq: Seq, bytes: usize) {
+        let waits = self.items.get(&seq).is_some_and(|item| self.waits(item));
+        let Some(item) = self.items.get_mut(&seq) else { return };
+        let before = std::mem::replace(&mut item.bytes, bytes);
+        self.bytes = self.bytes - before + bytes;
+        if waits {
+            self.waiting_bytes = self.waiting_bytes - before + bytes;
+        }
+    }
+
+    fn insert(&mut self, seq: Seq, key: MessageKey, due: Option<Instant>, bytes: usize) -> bool {
         let Entry::Vacant(free) = self.items.entry(seq) else { return false };
+        self.bytes += bytes;
         if self.ordering != Ordering::None {
             let queue = self.queues.entry(Self::queue_key(self.ordering, key)).or_default();
             if let Some(head) = queue.first().copied() {
-                free.insert(Item { key, state: State::Behind, due });
+                free.insert(Item { key, state: State::Behind, due, bytes });
                 let place = Self::enqueue(queue, &self.items, seq);
                 self.line_up(seq, place, head);
                 return true;
@@ -138,12 +184,13 @@ impl Window {
         // It is the only one of its queue: nothing follows that could be blocked.
         let state = if let Some(due) = due {
             self.dues.insert((due, seq));
+            self.waiting_bytes += bytes;
             State::Parked
         } else {
             self.ready.insert(seq);
             State::Ready
         };
-        free.insert(Item { key, state, due });
+        free.insert(Item { key, state, due, bytes });
         true
     }
 
@@ -215,10 +262,15 @@ impl Window {
     /// It is settled: the one behind it moves up.
     pub fn settle(&mut self, seq: Seq) {
         let Some(item) = self.items.remove(&seq) else { return };
+        self.bytes -= item.bytes;
         match item.state {
             State::InFlight => self.in_flight -= 1,
             State::Ready | State::Parked => self.deactivate(seq, item),
-            State::Behind => self.blocked -= usize::from(self.head_is_parked(item.key)),
+            State::Behind if self.head_is_parked(item.key) => {
+                self.blocked -= 1;
+                self.waiting_bytes -= item.bytes;
+            }
+            State::Behind => {}
         }
         if self.ordering == Ordering::None {
             return;
@@ -270,7 +322,7 @@ impl Window {
         let (flying, resting): (Vec<_>, Vec<_>) =
             items.into_iter().partition(|(_, item)| item.state == State::InFlight);
         for (seq, item) in flying {
-            self.add(seq, item.key, item.due);
+            self.insert(seq, item.key, item.due, item.bytes);
             if self.state(seq) == Some(State::Behind) {
                 // Two of one queue are in flight already: both stay, and the queue waits for both.
                 self.set(seq, State::InFlight);
@@ -280,7 +332,7 @@ impl Window {
             }
         }
         for (seq, item) in resting {
-            self.add(seq, item.key, item.due);
+            self.insert(seq, item.key, item.due, item.bytes);
         }
     }
 
@@ -300,10 +352,14 @@ impl Window {
         let blocked =
             self.items.values().filter(|i| i.state == State::Behind && self.head_is_parked(i.key)).count();
         let queued: usize = self.queues.values().map(|queue| queue.len()).sum();
+        let bytes = |waiting: bool| -> usize {
+            self.items.values().filter(|item| !waiting || self.waits(item)).map(|item| item.bytes).sum()
+        };
         heads_only
             && queued == if self.ordering == Ordering::None { 0 } else { self.items.len() }
             && self.queues.values().all(|queue| !queue.is_empty())
             && blocked == self.blocked
+            && (bytes(false), bytes(true)) == (self.bytes, self.waiting_bytes)
             && count(State::Ready) == self.ready.len()
             && count(State::Parked) == self.dues.len()
             && count(State::InFlight) == self.in_flight
@@ -330,7 +386,10 @@ impl Window {
     /// One that is behind the head of its queue was put into this place; in the first it takes over from the head.
     fn line_up(&mut self, seq: Seq, place: usize, head: Seq) {
         let Some(item) = self.items.get(&head).copied() else { return };
-        self.blocked += usize::from(item.state == State::Parked);
+        if item.state == State::Parked {
+            self.blocked += 1;
+            self.waiting_bytes += self.items.get(&seq).map_or(0, |item| item.bytes);
+        }
         if place == 0 {
             self.deactivate(head, item);
             self.set(head, State::Behind);
@@ -370,11 +429,13 @@ impl Window {
     /// Makes the head of a queue ready, or parked while its attempt is not due.
     fn activate(&mut self, seq: Seq) {
         let Some(item) = self.items.get_mut(&seq) else { return };
-        let key = item.key;
+        let (key, own) = (item.key, item.bytes);
         if let Some(due) = item.due {
             item.state = State::Parked;
             self.dues.insert((due, seq));
-            self.blocked += self.followers(key);
+            let (count, bytes) = self.followers(key);
+            self.blocked += count;
+            self.waiting_bytes += own + bytes;
         } else {
             item.state = State::Ready;
             self.ready.insert(seq);
@@ -389,19 +450,32 @@ impl Window {
             }
             (State::Parked, Some(due)) => {
                 self.dues.remove(&(due, seq));
-                self.blocked -= self.followers(item.key);
+                let (count, bytes) = self.followers(item.key);
+                self.blocked -= count;
+                self.waiting_bytes -= item.bytes + bytes;
             }
             _ => {}
         }
     }
 
-    /// How many are behind the head of a queue.
-    fn followers(&self, key: MessageKey) -> usize {
+    /// How many are behind the head of a queue, and how many bytes of their bodies are held.
+    fn followers(&self, key: MessageKey) -> (usize, usize) {
         if self.ordering == Ordering::None {
-            return 0;
+            return (0, 0);
         }
         let queue = self.queues.get(&Self::queue_key(self.ordering, key)).filter(|queue| queue.len() > 1);
-        queue.map_or(0, |queue| queue.iter().filter(|s| self.state(**s) == Some(State::Behind)).count())
+        let items = queue.into_iter().flatten().filter_map(|seq| self.items.get(seq));
+        let behind = items.filter(|item| item.state == State::Behind);
+        behind.fold((0, 0), |(count, bytes), item| (count + 1, bytes + item.bytes))
+    }
+
+    /// Whether it waits for a retry, its own or that of the head of its queue.
+    fn waits(&self, item: &Item) -> bool {
+        match item.state {
+            State::Parked => true,
+            State::Behind => self.blocked > 0 && self.head_is_parked(item.key),
+            State::Ready | State::InFlight => false,
+        }
     }
 
     fn head_is_parked(&self, key: MessageKey) -> bool {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 mod absent;
+mod counting;
 mod idle;
 mod panics;
 mod reading;
@@ -73,6 +74,7 @@ impl Sink for Tell {
 struct House {
     router: RouterHandle,
     spool: Arc<EmbeddedSpool>,
+    reads: Arc<counting::Reads>,
     metrics: Metrics,
     daemon: Arc<DaemonConfig>,
     seen: mpsc::UnboundedReceiver<Arrival>,
@@ -136,10 +138,11 @@ impl House {
             }),
         )
         .unwrap();
+        let reads: Arc<counting::Reads> = Arc::default();
         let router = RouterHandle::start(RouterDeps {
             table: Arc::default(),
             directory: Arc::default(),
-            spool: spool.clone(),
+            spool: Arc::new(counting::Counting(spool.clone(), Arc::clone(&reads))),
             network: Network::new(NetworkPolicy::default(), Vec::new(), Arc::new(SystemResolver::new())),
             folder: folder.path().into(),
             sink_tasks: tokio_util::task::TaskTracker::new(),
@@ -163,7 +166,7 @@ impl House {
             shutdown: ShutdownConfig::default(),
             defaults: DeliverySettings::default(),
         });
-        Self { router, spool, metrics, daemon, seen, folder }
+        Self { router, spool, reads, metrics, daemon, seen, folder }
     }
 
     /// It is stopped, and started again without a configuration.

@@ -1,8 +1,9 @@
 //! Programs behind `[exec]`: how fast the example is, and what those that misbehave cost everybody else.
 
 use crate::isolation::{median, p99};
-use crate::support::{Load, Receiver, Scale, daemon, until};
+use crate::support::{Daemon, Load, Receiver, Scale, Way, daemon, until};
 use postrider_checker::verify::{Findings, Subscription};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -97,6 +98,69 @@ async fn programs_that_misbehave_say_why_and_their_neighbours_deliver() {
     let up = |plugin: &str| metrics.sum("postrider_plugin_up", &[("plugin", plugin)]);
     assert!(up("exec:program") > 0.5 && up("exec:missing") < 0.5, "{metrics:?}");
     assert!(daemon.term(Duration::from_secs(40)).await.success());
+}
+
+/// The process that a program has written into a file in the daemon's folder.
+async fn process(daemon: &Daemon, file: &str) -> i32 {
+    let file = daemon.dir().join(file);
+    let mut pid = None;
+    until(Duration::from_secs(20), "the program runs", async || {
+        pid = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+        pid.is_some()
+    })
+    .await;
+    pid.expect("a process id")
+}
+
+async fn delivered(daemon: &mut Daemon, count: f64) {
+    let of = [("endpoint", "program"), ("result", "delivered")];
+    daemon
+        .wait_until("the program has them", |metrics| {
+            metrics.sum("postrider_deliveries_finished_total", &of) >= count
+        })
+        .await;
+}
+
+async fn change(daemon: &mut Daemon, text: &str) {
+    daemon.files.write(Way::Rename, "program", text);
+    let answer = daemon.reload().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_program_that_is_being_started_ends_when_its_file_names_another() {
+    let never_ready = "events = \"all\"\nproducts = \"all\"\n[exec]\ncommand = [\"sh\", \"-c\", \"echo $$ > started; exec sleep 60\"]\n";
+    let mut daemon = daemon().file("program", never_ready).start().await;
+    assert_eq!(daemon.post(EVENT).await.status, 202);
+    let pid = process(&daemon, "started").await;
+    change(&mut daemon, &exec(OK)).await;
+    delivered(&mut daemon, 1.0).await;
+    // Nobody waits until it would have had to be ready.
+    until(Duration::from_secs(5), "the one before is gone", async || {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.is_empty())
+            || !Path::new(&format!("/proc/{pid}")).exists()
+    })
+    .await;
+    let metrics = daemon.metrics().await;
+    assert!(metrics.sum("postrider_plugin_up", &[("plugin", "exec:program")]) > 0.5, "{metrics:?}");
+}
+
+#[tokio::test]
+async fn a_program_of_before_that_crashes_says_nothing_about_the_one_of_now() {
+    let hangs = exec("open('held','w').write(str(os.getpid()));time.sleep(600)");
+    let retry = "retry = { schedule = [\"100ms\", \"1s\"], jitter = 0.0 }\n";
+    let before = format!("{retry}{}", hangs.replace("timeout = \"1s\"", "timeout = \"60s\""));
+    let mut daemon = daemon().file("program", before).start().await;
+    assert_eq!(daemon.post(EVENT).await.status, 202);
+    let pid = process(&daemon, "held").await;
+    change(&mut daemon, &format!("{retry}{}", exec(OK))).await;
+    assert_eq!(daemon.post(EVENT.replace("\"m\"", "\"n\"")).await.status, 202);
+    delivered(&mut daemon, 1.0).await;
+    // Until now it had an attempt to end.
+    kill_process(Pid::from_raw(pid).expect("a process id"), Signal::KILL).expect("killed");
+    delivered(&mut daemon, 2.0).await;
+    let metrics = daemon.metrics().await;
+    assert!(metrics.sum("postrider_plugin_up", &[("plugin", "exec:program")]) > 0.5, "{metrics:?}");
 }
 
 /// What a run is made of.

@@ -65,11 +65,34 @@ fn only_what_is_behind_a_parked_one_is_blocked() {
     window.start(Seq(1));
     window.park(Seq(1), start());
     let blocked: Vec<u64> = (0..5).filter(|seq| window.is_blocked(Seq(*seq))).collect();
-    assert_eq!((blocked, window.blocked()), (vec![2], 1));
+    assert_eq!((blocked, window.blocked), (vec![2], 1));
     window.add(Seq(4), A, None);
     assert!(window.is_blocked(Seq(4)));
     window.wake_due(start() + Duration::from_secs(1));
     assert!(!window.is_blocked(Seq(2)) && !window.is_blocked(Seq(4)));
+}
+
+#[test]
+fn the_bodies_of_what_waits_for_a_retry_are_counted_and_named_the_last_first() {
+    let mut window = Window::new(Ordering::Message);
+    for (seq, key) in [(1, A), (2, A), (3, B), (4, A), (5, A)] {
+        assert!(window.add_with_body(Seq(seq), key, 10));
+    }
+    window.weigh(Seq(4), 0);
+    assert_eq!((window.bytes(), window.waiting_bytes()), (40, 0));
+    window.start(Seq(1));
+    window.park(Seq(1), start());
+    assert_eq!((window.bytes(), window.waiting_bytes()), (40, 30));
+    assert_eq!(window.waiting_bodies().collect::<Vec<_>>(), [Seq(5), Seq(2), Seq(1)]);
+    window.weigh(Seq(1), 0);
+    window.weigh(Seq(4), 7);
+    window.settle(Seq(5));
+    assert_eq!((window.bytes(), window.waiting_bytes()), (27, 17));
+    window.reorder(Ordering::Endpoint);
+    assert_eq!((window.bytes(), window.waiting_bytes()), (27, 27));
+    window.wake_due(start() + Duration::from_secs(1));
+    assert_eq!((window.bytes(), window.waiting_bytes(), window.waiting_bodies().count()), (27, 0, 0));
+    assert!(window.check());
 }
 
 #[test]
@@ -175,6 +198,8 @@ enum Step {
     Release(u8),
     Wake,
     Reorder(u8),
+    /// A body comes, or goes.
+    Weigh(u8, usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -191,8 +216,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<u8>().prop_map(Step::Release),
         2 => Just(Step::Wake),
         1 => (0u8..3).prop_map(Step::Reorder),
+        3 => (any::<u8>(), 0usize..4).prop_map(|(n, bytes)| Step::Weigh(n, bytes)),
     ];
     prop::collection::vec(step, 1..300)
+}
+
+/// Only what was parked before comes without its body.
+fn take_in(window: &mut Window, seq: Seq, key: MessageKey, due: Option<Instant>) -> bool {
+    if due.is_some() { window.add(seq, key, due) } else { window.add_with_body(seq, key, 5) }
 }
 
 fn order(number: u8) -> Ordering {
@@ -215,14 +246,14 @@ proptest! {
                 Step::Add(key, parked) => {
                     next += 2;
                     let key = MessageKey(u64::from(key));
-                    prop_assert!(window.add(Seq(next), key, parked.then(|| now + Duration::from_secs(3))));
+                    prop_assert!(take_in(&mut window, Seq(next), key, parked.then(|| now + Duration::from_secs(3))));
                     keys.insert(Seq(next), key);
                 }
                 Step::AddLate(n, key, parked) => {
                     let seq = Seq((u64::from(n) * 2 + 1) % (next + 2));
                     if let std::collections::btree_map::Entry::Vacant(free) = keys.entry(seq) {
                         let key = *free.insert(MessageKey(u64::from(key)));
-                        prop_assert!(window.add(seq, key, parked.then(|| now + Duration::from_secs(3))));
+                        prop_assert!(take_in(&mut window, seq, key, parked.then(|| now + Duration::from_secs(3))));
                     }
                 }
                 Step::AddAgain(n) => if let Some(seq) = any(n, &keys) {
@@ -266,11 +297,12 @@ proptest! {
                 },
                 Step::Wake => { now += Duration::from_secs(4); window.wake_due(now); }
                 Step::Reorder(n) => { ordering = order(n); window.reorder(ordering); }
+                Step::Weigh(n, bytes) => if let Some(seq) = any(n, &keys) { window.weigh(seq, bytes); },
             }
             prop_assert!(window.check(), "{window:?}");
             prop_assert_eq!(window.in_flight(), flying.len());
             prop_assert_eq!(window.low(Seq(u64::MAX)), keys.keys().next().copied().unwrap_or(Seq(u64::MAX)));
-            prop_assert_eq!(window.blocked(), keys.keys().filter(|seq| window.is_blocked(**seq)).count());
+            prop_assert_eq!(window.blocked, keys.keys().filter(|seq| window.is_blocked(**seq)).count());
         }
         now += Duration::from_secs(60);
         for _ in 0..=keys.len() * 2 + flying.len() {
@@ -278,6 +310,6 @@ proptest! {
             for seq in flying.drain(..) { window.settle(seq); }
             if let Some(seq) = window.next() { window.start(seq); flying.push(seq); }
         }
-        prop_assert!(window.is_empty(), "{window:?}");
+        prop_assert!(window.is_empty() && window.check(), "{window:?}");
     }
 }

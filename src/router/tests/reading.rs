@@ -144,6 +144,81 @@ async fn another_order_makes_large_deliveries_wait_but_not_those_of_other_messag
 }
 
 #[tokio::test]
+async fn what_was_let_go_behind_a_parked_one_is_read_again_many_at_a_time() {
+    const BEHIND: usize = 64;
+    let mut house = house(&[]).await;
+    let tell = house.listen();
+    let answers = at_once(move |body, attempt| match (body, attempt) {
+        ("a0", 1) => Outcome::unfit(FailureClass::HttpError, "not now"),
+        _ => taken(&tell, "acme", body),
+    });
+    let mut delivery = DeliverySettings::default();
+    delivery.retry.schedule = vec![HOUR];
+    house.publish(acme(delivery, 1, answers)).await;
+    house.post_all(vec![of("a", "a0")]).await;
+    house.until_parked(1).await;
+    let padding = "x".repeat(32 * 1024);
+    let behind = |number: usize| of("a", &format!("a{number} {padding}"));
+    house.post_all((1..=BEHIND).map(behind).collect()).await;
+    house.post("b").await;
+    assert_eq!(house.texts(1).await, ["b"]);
+    pass(2 * HOUR).await;
+    let wanted: Vec<String> = (0..=BEHIND).map(|number| format!("a{number}")).collect();
+    assert_eq!(house.texts(BEHIND + 1).await, wanted);
+    let (fetches, fetched) = (house.reads.fetches(), house.reads.fetched());
+    assert!(fetches <= 8 && fetched <= BEHIND + 1, "{fetched} in {fetches} parts");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn in_the_order_of_the_endpoint_nothing_is_read_behind_one_that_has_failed_nor_anything_twice() {
+    const STORED: usize = 2000;
+    let events = (0..STORED).map(|number| event(&format!("m{number}"))).collect();
+    let mut house = left_behind(events, |_| false, HOUR).await;
+    let tell = house.listen();
+    let answers = at_once(move |body, attempt| match (body, attempt) {
+        ("m0", 1) => Outcome::unfit(FailureClass::HttpError, "not now"),
+        _ => taken(&tell, "acme", body),
+    });
+    let mut delivery =
+        DeliverySettings { ordering: crate::policy::Ordering::Endpoint, ..DeliverySettings::default() };
+    delivery.retry.schedule = vec![HOUR];
+    house.publish(acme(delivery, 1, answers)).await;
+    house.until_parked(1).await;
+    house.until_read().await;
+    let rows = house.reads.rows();
+    assert!(rows <= 512, "{rows} were read that can only wait");
+    pass(2 * HOUR).await;
+    let wanted: Vec<String> = (0..STORED).map(|number| format!("m{number}")).collect();
+    assert_eq!(house.texts(STORED).await, wanted);
+    assert_eq!((house.reads.rows(), house.reads.fetched()), (STORED, 1));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_parked_delivery_that_was_read_while_nothing_could_be_sent_does_not_stop_its_endpoint() {
+    let mut house = house(&[]).await;
+    let tell = house.listen();
+    let answers = at_once(move |body, attempt| match (body.split(' ').next(), attempt) {
+        (Some("large"), 1) => Outcome::unfit(FailureClass::HttpError, "not this one"),
+        (Some("wait"), 1) => Outcome::busy(HOUR, "not now"),
+        _ => taken(&tell, "acme", body),
+    });
+    let mut delivery = DeliverySettings::default();
+    delivery.retry.schedule = vec![HOUR];
+    house.publish(acme(delivery, 1, answers)).await;
+    house.post_all(vec![of("a", &format!("large {}", "x".repeat(3 << 19)))]).await;
+    house.until_parked(1).await;
+    // Now the whole endpoint waits, and the oldest is there to be looked at.
+    house.post("wait").await;
+    house.until_fetched(1).await;
+    assert!(house.router.resume("acme").await);
+    house.post("b").await;
+    assert_eq!(house.texts(1).await, ["b"]);
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_in_the_mailbox_of_an_actor_that_died_is_no_burden_for_the_next() {
     let mut house = house(&["acme"]).await;
     house.post("before").await;
