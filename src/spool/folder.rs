@@ -9,6 +9,12 @@ use std::time::Duration;
 /// The format that this code reads and writes.
 const FORMAT: &str = "postrider spool 1\n";
 
+/// Ends the name of a log that was set aside with its database.
+pub(super) const LOG: &str = "-log";
+
+/// In a log that was set aside while its database stayed in use: endpoints below this number are the same in both.
+pub(super) const NUMBERS: &str = "NUMBERS";
+
 /// Why a spool could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -179,16 +185,45 @@ impl Folder {
         super::journal::repair(&self.store(), &self.path, now_ms)
     }
 
-    /// Puts a folder that cannot be opened aside, whole, and says where.
-    pub(super) fn set_aside(&self, from: &Path, now_ms: u64) -> io::Result<PathBuf> {
-        let mut target = self.path.join(format!("damaged-{}", now_ms / 1000));
-        let mut number = 1;
-        while target.exists() {
-            number += 1;
-            target = self.path.join(format!("damaged-{}-{number}", now_ms / 1000));
+    /// Puts a database that cannot be opened aside, whole, and says where. The one after it numbers endpoints anew: from
+    /// now on nothing that was set aside goes by the numbers of the one in use.
+    pub(super) fn set_store_aside(&self, now_ms: u64) -> io::Result<PathBuf> {
+        for entry in fs::read_dir(&self.path)? {
+            match fs::remove_file(entry?.path().join(NUMBERS)) {
+                Err(error) if !is_absent(&error) => return Err(error),
+                _ => {}
+            }
         }
-        fs::rename(from, &target)?;
+        let target = self.free_name(now_ms);
+        fs::rename(self.store(), &target)?;
         Ok(target)
+    }
+
+    /// Puts a log that cannot be read aside, whole, and says where: beside its database, if that has been set aside as
+    /// well, so that the two are found together.
+    pub(super) fn set_log_aside(&self, database: Option<&Path>, now_ms: u64) -> io::Result<PathBuf> {
+        let target = match database {
+            Some(database) => {
+                let mut name = database.as_os_str().to_owned();
+                name.push(LOG);
+                PathBuf::from(name)
+            }
+            None => self.free_name(now_ms),
+        };
+        fs::rename(self.log(), &target)?;
+        Ok(target)
+    }
+
+    /// A name for what is set aside. That of a log beside it is free as well.
+    fn free_name(&self, now_ms: u64) -> PathBuf {
+        let seconds = now_ms / 1000;
+        let is_taken = |name: &str| self.path.join(name).exists();
+        let (mut name, mut number) = (format!("damaged-{seconds}"), 1);
+        while is_taken(&name) || is_taken(&format!("{name}{LOG}")) {
+            number += 1;
+            name = format!("damaged-{seconds}-{number}");
+        }
+        self.path.join(name)
     }
 
     fn reserve_path(&self) -> PathBuf {
@@ -254,6 +289,11 @@ fn hold(mut lock: File, name: &Path) -> Result<File, OpenError> {
     let holder = holder.lines().next().filter(|line| !line.is_empty());
     let holder = holder.unwrap_or("another process").to_owned();
     Err(OpenError::Locked { path: name.to_owned(), holder })
+}
+
+/// Whether there is no such file.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn format_text() -> String {

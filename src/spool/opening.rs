@@ -1,11 +1,22 @@
 //! Opens what lies in a spool's folder: what of it is damaged is left out, what cannot be opened is put aside.
 
-use super::folder::{Folder, OpenError};
+use super::folder::{Folder, NUMBERS, OpenError};
 use super::meters::Meters;
 use super::offline;
+use super::record::Totals;
 use super::store::{Base, Store, Ways};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A database that is open.
+struct Opened {
+    base: Base,
+    /// All of it is there.
+    whole: bool,
+    /// Where the one lies that could not be opened, if this one is new.
+    aside: Option<PathBuf>,
+}
 
 /// Opens the store. What of it is damaged is left out, what cannot be opened is put aside.
 pub(super) fn open_store(
@@ -53,7 +64,7 @@ pub(super) fn mend(path: &Path, error: &str, now_ms: u64) -> bool {
 }
 
 fn open_found(folder: &Folder, ways: &Ways, meters: &Meters, now_ms: u64) -> Result<Store, OpenError> {
-    let (base, whole) = open_base(folder, meters, now_ms)?;
+    let Opened { base, whole, aside: database } = open_base(folder, meters, now_ms)?;
     let error = match Store::over(base.clone(), &folder.log(), ways, !whole) {
         Ok(store) => {
             if store.unsynced {
@@ -66,26 +77,41 @@ fn open_found(folder: &Folder, ways: &Ways, meters: &Meters, now_ms: u64) -> Res
     };
     meters.open_errors.increment(1);
     let path = folder.log();
-    let aside = folder.set_aside(&path, now_ms).map_err(|source| OpenError::Io {
+    let aside = folder.set_log_aside(database.as_deref(), now_ms).map_err(|source| OpenError::Io {
         action: "set aside the damaged log",
         path: path.clone(),
         source,
     })?;
     tracing::error!(%error, aside = %aside.display(),
         "the spool's log cannot be read: it is set aside whole, nothing in it is delivered");
-    Store::over(base, &path, ways, true).map_err(|error| OpenError::Store(error.to_string()))
+    let store = Store::over(base, &path, ways, true).map_err(|error| OpenError::Store(error.to_string()))?;
+    if database.is_none()
+        && let Err(error) = note_numbers(&store, &aside)
+    {
+        tracing::error!(%error, "whose deliveries that log has cannot be noted: a repair will not know all of them");
+    }
+    Ok(store)
 }
 
-/// Opens the database. True: all of it is there.
-fn open_base(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<(Base, bool), OpenError> {
+/// Notes in a log that was set aside alone which endpoints have the same number in the database that stays: those it
+/// knows of now. The numbers after them are given anew.
+fn note_numbers(store: &Store, log: &Path) -> io::Result<()> {
+    let totals = store.get(&store.meta, b"totals").map_err(|error| io::Error::other(error.to_string()))?;
+    let known = totals.and_then(|row| Totals::decode(&row)).unwrap_or_default();
+    std::fs::write(log.join(NUMBERS), known.next_uid.to_string())
+}
+
+/// Opens the database. One that cannot be opened is set aside whole, and an empty one takes its place.
+fn open_base(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<Opened, OpenError> {
     // Damaged files may fail an assertion inside the database: that, too, only means that it cannot be opened.
     let open = || match catch_unwind(AssertUnwindSafe(|| Base::open(&folder.store()))) {
         Ok(Ok(base)) => Ok(base),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("it is damaged".to_owned()),
     };
+    let opened = |base, whole| Opened { base, whole, aside: None };
     let mut error = match open() {
-        Ok(base) => return Ok((base, true)),
+        Ok(base) => return Ok(opened(base, true)),
         Err(error) => error,
     };
     meters.open_errors.increment(1);
@@ -96,21 +122,22 @@ fn open_base(folder: &Folder, meters: &Meters, now_ms: u64) -> Result<(Base, boo
             "batches of the database's journal are not whole and are left out, a copy is kept aside; \
              where a power cut tore them, the log has their content and nothing is lost");
         error = match open() {
-            Ok(base) => return Ok((base, false)),
+            Ok(base) => return Ok(opened(base, false)),
             Err(error) => error,
         };
     }
     if mend(folder.path(), &error, now_ms) {
         error = match open() {
-            Ok(base) => return Ok((base, false)),
+            Ok(base) => return Ok(opened(base, false)),
             Err(error) => error,
         };
     }
     let path = folder.store();
-    let aside = folder.set_aside(&path, now_ms);
+    let aside = folder.set_store_aside(now_ms);
     let aside =
         aside.map_err(|source| OpenError::Io { action: "set aside the damaged store", path, source })?;
     tracing::error!(%error, aside = %aside.display(),
         "the spool's database cannot be opened: it is set aside whole, nothing in it is delivered; what the log has is kept");
-    open().map(|base| (base, false)).map_err(OpenError::Store)
+    let base = open().map_err(OpenError::Store)?;
+    Ok(Opened { base, whole: false, aside: Some(aside) })
 }

@@ -1,6 +1,6 @@
 //! `postrider spool` on the folder of a daemon that has stopped, or has not.
 
-use crate::support::{Daemon, Receiver, Reply, daemon, until};
+use crate::support::{Daemon, EndpointFile, Receiver, Reply, daemon, until};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -171,6 +171,86 @@ async fn what_a_start_had_set_aside_is_brought_back() {
             metrics.sum("postrider_deliveries_finished_total", &[("result", "delivered")]) >= 4.0
         })
         .await;
+}
+
+/// A daemon that has stopped while these messages waited for its one endpoint.
+async fn stopped(receiver: &Receiver, endpoint: &str, messages: &[usize]) -> Daemon {
+    receiver.script("/down", [Reply::status(500)]);
+    let mut daemon = daemon()
+        .endpoint(endpoint, |e| {
+            e.url(receiver.url("/down")).no_breaker().retry(&["1h"]);
+        })
+        .start()
+        .await;
+    for number in messages {
+        assert_eq!(daemon.post(event(*number)).await.status, 202);
+    }
+    assert!(daemon.term(STOP).await.success());
+    daemon
+}
+
+/// Waiting messages by endpoint, of a daemon that has stopped.
+fn exported(daemon: &Daemon, endpoint: &str) -> Vec<usize> {
+    let (code, out, err) = daemon.offline(&["spool", "export", "--endpoint", endpoint]);
+    assert_eq!(code, 0, "{out}{err}");
+    let has = |line: &str, number: usize| line.contains(&format!("\"m{number}\""));
+    out.lines().map(|line| (0..10).find(|number| has(line, *number)).expect("a message")).collect()
+}
+
+#[tokio::test]
+async fn what_comes_back_of_several_folders_is_for_whom_it_was() {
+    let receiver = Receiver::start().await;
+    let daemon = stopped(&receiver, "acme", &[0]).await;
+    let data = daemon.dir().join("data");
+    for (number, name) in [(1, "x"), (2, "y")] {
+        let other = stopped(&receiver, name, &[number]).await;
+        for (part, aside) in [("store", ""), ("log", "-log")] {
+            let from = other.dir().join("data").join(part);
+            fs::rename(from, data.join(format!("damaged-{number}{aside}"))).expect("renamed");
+        }
+    }
+    let (code, out, err) = daemon.offline(&["spool", "repair", "--json"]);
+    assert_eq!((code, &json(&out)["brought_back"]), (0, &json("2")), "{out}{err}");
+    for (number, name) in [(0_usize, "acme"), (1, "x"), (2, "y")] {
+        assert_eq!(exported(&daemon, name), [number], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_and_a_log_that_one_start_sets_aside_are_brought_back_as_one() {
+    let receiver = Receiver::start().await;
+    let mut daemon = stopped(&receiver, "acme", &[1]).await;
+    let data = daemon.dir().join("data");
+    // Twice: so that the names are in the database, and what comes then in the log.
+    daemon.start().await;
+    let first = data.join("log/00000000000000000001.log");
+    until(SEE, "the log is in the database", async || !first.exists()).await;
+    assert_eq!(daemon.post(event(2)).await.status, 202);
+    assert!(daemon.term(STOP).await.success());
+
+    // A segment that nothing can read: it is a folder.
+    let unreadable = "00000000009999999999.log";
+    fs::create_dir(data.join("log").join(unreadable)).expect("a folder");
+    fs::write(data.join("store/version"), "nonsense").expect("written");
+    let endpoints = daemon.dir().join("endpoints");
+    let mut other = EndpointFile::new("other");
+    other.url(receiver.url("/other"));
+    fs::remove_file(endpoints.join("acme.toml")).expect("deleted");
+    fs::write(endpoints.join("other.toml"), other.text()).expect("written");
+    daemon.start().await;
+    assert!(daemon.term(STOP).await.success());
+
+    let entries = fs::read_dir(&data).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut aside: Vec<PathBuf> =
+        entries.filter(|path| path.is_dir() && path.to_string_lossy().contains("/damaged-")).collect();
+    aside.sort();
+    let [database, log] = &aside[..] else { panic!("two folders: {aside:?}") };
+    assert_eq!(log.to_string_lossy(), format!("{}-log", database.display()));
+    fs::remove_dir(log.join(unreadable)).expect("deleted");
+    let (code, out, err) = daemon.offline(&["spool", "repair", "--json"]);
+    assert_eq!((code, &json(&out)["brought_back"]), (0, &json("2")), "{out}{err}");
+    assert_eq!(exported(&daemon, "acme"), [1, 2]);
+    assert!(exported(&daemon, "other").is_empty());
 }
 
 /// A spool as the first version leaves it: events in the database and in the log, one of them parked, a dead letter.

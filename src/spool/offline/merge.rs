@@ -1,15 +1,22 @@
 //! Brings back what a start has set aside whole: a database that could not be opened, or a log.
 //!
 //! The spool has gone on without it and may have used its numbers again. So its events come back as new ones, with
-//! their ids, ages and attempts, for the endpoints of the same names.
+//! their ids, ages and attempts, for the endpoints of the same names. An endpoint whose name is lost gets one that no
+//! file can have.
 
-use super::image::{self, DEAD, DEAD_ORDER, DEDUP, DELIVERIES, ENDPOINTS, EVENTS, Image, Known, REFS};
-use super::physical;
+#[cfg(test)]
+mod tests;
+
+use super::image::{
+    self, COUNTERS, DEAD, DEAD_ORDER, DEDUP, DELIVERIES, ENDPOINTS, EVENTS, Image, Known, META, PARKED, REFS,
+};
+use super::physical::{self, Row};
 use super::rebuild::{RESTORED, Rows, dedup_row, delivery_row};
 use crate::ids::{EndpointUid, Identity, Seq};
 use crate::spool::codec::{delivery_key, split_delivery_key, split_seq_key};
+use crate::spool::folder::{LOG, NUMBERS};
 use crate::spool::record::{
-    DeadRow, DedupRow, Totals, decode_endpoint, decode_event, encode_endpoint, encode_event,
+    DeadRow, DedupRow, Totals, decode_endpoint, decode_event, encode_endpoint, encode_event, endpoint_key,
 };
 use crate::spool::{EndpointState, StoredEvent};
 use bytes::Bytes;
@@ -17,9 +24,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// Ends the name of a log that was set aside with its database.
-pub(super) const LOG: &str = "-log";
+use std::sync::Arc;
 
 /// The folders that were set aside and not brought back.
 pub(super) fn left(path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -56,12 +61,17 @@ fn beside(folder: &Path) -> Option<PathBuf> {
 
 /// Adds the rows of a folder that was set aside. How many deliveries and dead letters that were, and how many more
 /// there are that are not whole.
-pub(super) fn merge(now: &Image, folder: &Path, rows: &mut Rows) -> io::Result<(u64, u64)> {
+pub(super) fn merge(
+    now: &Image,
+    folder: &Path,
+    names: &mut Names,
+    rows: &mut Rows,
+) -> io::Result<(u64, u64)> {
     let [store, log] = parts(folder);
     let (store, log) = (&*store, &*log);
     let (then, _) = image::of(store, log)?;
     let content = then.content(&mut Vec::new());
-    let mut names = Names::of(now, folder, store, log)?;
+    let mut former = Former::of(store, log)?;
     let refs = then.refs();
     let first = rows.next_seq(now);
     let seqs: BTreeMap<Seq, Seq> = (first..).zip(refs.keys()).map(|(new, old)| (*old, Seq(new))).collect();
@@ -80,18 +90,17 @@ pub(super) fn merge(now: &Image, folder: &Path, rows: &mut Rows) -> io::Result<(
                 rows.set(EVENTS, &new.0.to_be_bytes(), &record);
             }
             DELIVERIES | DEAD => {
-                let Some((uid, old)) = split_delivery_key(row.key) else { return };
-                let (Some(uid), Some(new)) = (names.now(uid, rows), seqs.get(&old)) else { return };
-                let key = delivery_key(uid, *new);
-                match then.get(row.space, row.key) {
-                    Some(Known::Delivery(delivery)) => delivery_row(&key, &delivery, rows),
-                    Some(Known::Dead { .. }) => {
-                        let Some(dead) = DeadRow::decode(bytes) else { return };
-                        rows.set(DEAD, &key, &DeadRow { order: letters, ..dead }.encode());
-                        rows.set(DEAD_ORDER, &letters.to_be_bytes(), &key);
-                        letters += 1;
-                    }
-                    _ => return,
+                let known = then.get(row.space, row.key);
+                let whole = matches!(known, Some(Known::Delivery(_) | Known::Dead { .. }));
+                let (true, Some((uid, old))) = (whole, split_delivery_key(row.key)) else { return };
+                let Some(new) = seqs.get(&old) else { return };
+                let key = delivery_key(names.number(uid, &mut former, now, rows), *new);
+                if let Some(Known::Delivery(delivery)) = known {
+                    delivery_row(&key, &delivery, rows);
+                } else if let Some(dead) = DeadRow::decode(bytes) {
+                    rows.set(DEAD, &key, &DeadRow { order: letters, ..dead }.encode());
+                    rows.set(DEAD_ORDER, &letters.to_be_bytes(), &key);
+                    letters += 1;
                 }
                 back += 1;
             }
@@ -114,53 +123,83 @@ pub(super) fn merge(now: &Image, folder: &Path, rows: &mut Rows) -> io::Result<(
     Ok((back, content.lost + (content.waiting + content.dead_letters).saturating_sub(back)))
 }
 
-/// Which endpoint of then is which now.
-struct Names {
-    then: HashMap<EndpointUid, Identity>,
+/// The endpoints there are now, those included that come with what is brought back.
+pub(super) struct Names {
     now: HashMap<Identity, EndpointUid>,
+    /// Nothing uses this number, nor those after it.
     next: u32,
 }
 
 impl Names {
-    fn of(now: &Image, folder: &Path, store: &Path, log: &Path) -> io::Result<Self> {
-        let mut names = Self { then: HashMap::new(), now: HashMap::new(), next: 1 };
-        let path = folder.parent().unwrap_or(folder);
-        physical::rows(&path.join("store"), &path.join("log"), &mut |row| {
-            if row.space == ENDPOINTS
-                && now.is_newest(&row)
-                && let Some((uid, identity)) = named(row.key, row.row)
-            {
-                names.next = names.next.max(uid.0.saturating_add(1));
-                names.now.insert(identity, uid);
-            }
-        })?;
-        // A log alone names only those that changed; the others are those of now.
-        names.then = names.now.iter().map(|(identity, uid)| (*uid, identity.clone())).collect();
-        let mut own = HashMap::new();
-        physical::rows(store, log, &mut |row| {
-            if row.space == ENDPOINTS {
-                own.extend(named(row.key, row.row));
-            }
-        })?;
-        if store.exists() {
-            names.then = own;
-        } else {
-            names.then.extend(own);
-        }
-        Ok(names)
+    /// Before any is known by name.
+    pub(super) fn above(now: &Image) -> Self {
+        let spaces = [DELIVERIES, PARKED, DEAD, ENDPOINTS, COUNTERS];
+        let keys = spaces.into_iter().flat_map(|space| now.rows(space)).map(|(key, _)| key);
+        let used = keys.filter_map(|key| key.first_chunk::<4>()).map(|uid| u32::from_be_bytes(*uid)).max();
+        let given = match now.get(META, b"totals") {
+            Some(Known::Totals(Totals { next_uid, .. })) => next_uid,
+            _ => 1,
+        };
+        Self { now: HashMap::new(), next: used.map_or(1, |last| last.saturating_add(1)).max(given) }
     }
 
-    fn now(&mut self, uid: EndpointUid, rows: &mut Rows) -> Option<EndpointUid> {
-        let identity = self.then.get(&uid)?.clone();
-        if let Some(uid) = self.now.get(&identity) {
-            return Some(*uid);
+    /// Takes up a row, if it names an endpoint.
+    pub(super) fn see(&mut self, row: &Row<'_>) {
+        if row.space == ENDPOINTS
+            && let Some((uid, identity)) = named(row.key, row.row)
+        {
+            self.add(uid, identity);
+        }
+    }
+
+    /// An endpoint is called so. Of two of one name the later counts, as for the daemon.
+    pub(super) fn add(&mut self, uid: EndpointUid, identity: Identity) {
+        let known = self.now.entry(identity).or_insert(uid);
+        *known = uid.max(*known);
+    }
+
+    /// The number now of an endpoint of then: that of the same name. One whose name is lost is another than all others.
+    fn number(&mut self, uid: EndpointUid, former: &mut Former, now: &Image, rows: &mut Rows) -> EndpointUid {
+        let is_named = || now.get(ENDPOINTS, &endpoint_key(uid)).is_some_and(|row| row != Known::Broken);
+        if uid.0 < former.same && !former.names.contains_key(&uid) && is_named() {
+            return uid;
+        }
+        let identity = &*former.names.entry(uid).or_insert_with(|| nameless(EndpointUid(self.next)));
+        if let Some(uid) = self.now.get(identity) {
+            return *uid;
         }
         let uid = EndpointUid(self.next);
-        self.next += 1;
-        let row = encode_endpoint(Some(&identity), EndpointState::default());
-        rows.set(ENDPOINTS, &uid.0.to_be_bytes(), &row);
-        self.now.insert(identity, uid);
-        Some(uid)
+        self.next = self.next.saturating_add(1);
+        let row = encode_endpoint(Some(identity), EndpointState::default());
+        rows.set(ENDPOINTS, &endpoint_key(uid), &row);
+        self.now.insert(identity.clone(), uid);
+        uid
+    }
+}
+
+/// What an endpoint is called whose name is lost: as no file can be.
+pub(super) fn nameless(uid: EndpointUid) -> Identity {
+    Identity { name: Arc::from(format!("endpoint {}", uid.0)), account: None }
+}
+
+/// The endpoints of a folder that was set aside.
+struct Former {
+    names: HashMap<EndpointUid, Identity>,
+    /// Those below this that have no name here are the ones of that number now: it is a log, and its database, which
+    /// has their names, is the one in use.
+    same: u32,
+}
+
+impl Former {
+    fn of(store: &Path, log: &Path) -> io::Result<Self> {
+        let mut names = HashMap::new();
+        physical::rows(store, log, &mut |row| {
+            if row.space == ENDPOINTS {
+                names.extend(named(row.key, row.row));
+            }
+        })?;
+        let noted = if store.exists() { None } else { fs::read_to_string(log.join(NUMBERS)).ok() };
+        Ok(Self { names, same: noted.and_then(|text| text.trim().parse().ok()).unwrap_or(0) })
     }
 }
 

@@ -9,9 +9,10 @@ use super::image::{
 };
 use super::physical::{self, Row};
 use super::{Content, Damage, merge};
-use crate::ids::{EndpointUid, Identity, Seq};
+use crate::ids::{EndpointUid, Seq};
 use crate::spool::EndpointState;
 use crate::spool::codec::split_seq_key;
+use crate::spool::folder::LOG;
 use crate::spool::record::{DeadRow, DedupRow, DeliveryRow, KeyAge, RefsRow, encode_endpoint, endpoint_key};
 use crate::spool::store::end::{self, End};
 use crate::spool::store::{Base, FOLDED, RECOUNT, log};
@@ -20,7 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 const BEGUN: &str = "repairing-store";
 const COMPLETE: &str = "repaired-store";
@@ -92,8 +92,10 @@ pub(in crate::spool) fn rebuild(path: &Path, aside: &[PathBuf], now_ms: u64) -> 
     let (image, damage) = image::read(path)?;
     let mut rows = Rows { base: Base::open(&begun)?, rows: Vec::new(), bytes: 0, failed: None, free: (0, 0) };
     let refs = image.refs();
+    let mut names = merge::Names::above(&image);
     physical::rows(&store, &log, &mut |row| {
         if image.is_newest(&row) {
+            names.see(&row);
             keep(&image, &refs, &row, &mut rows);
         }
     })?;
@@ -103,13 +105,14 @@ pub(in crate::spool) fn rebuild(path: &Path, aside: &[PathBuf], now_ms: u64) -> 
         }
     }
     for uid in nameless(&image) {
-        let name = Arc::from(format!("endpoint {}", uid.0));
-        let row = encode_endpoint(Some(&Identity { name, account: None }), EndpointState::default());
+        let identity = merge::nameless(uid);
+        let row = encode_endpoint(Some(&identity), EndpointState::default());
         rows.set(ENDPOINTS, &endpoint_key(uid), &row);
+        names.add(uid, identity);
     }
     let mut repaired = Repaired { mended: true, ..Repaired::default() };
     for folder in aside {
-        let merged = merge::merge(&image, folder, &mut rows)?;
+        let merged = merge::merge(&image, folder, &mut names, &mut rows)?;
         repaired.brought_back += merged.0;
         repaired.lost_aside += merged.1;
     }
@@ -156,7 +159,7 @@ pub(in crate::spool) fn finish(path: &Path, now_ms: u64) -> io::Result<Vec<PathB
         aside.push(put_aside(path, &store, "", now_ms)?);
     }
     if log.exists() && !log::segments(&log)?.is_empty() {
-        aside.push(put_aside(path, &log, merge::LOG, now_ms)?);
+        aside.push(put_aside(path, &log, LOG, now_ms)?);
     }
     fs::create_dir_all(&log)?;
     if let Some(end) = end::read(&complete)? {
