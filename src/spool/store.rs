@@ -37,6 +37,7 @@ pub(crate) use rows::Rows;
 use super::codec::seq_key;
 use super::{Disk, StoredEvent, SystemDisk};
 use bytes::Bytes;
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use fold::{Folder, Shared, Work};
 use layer::{Change, Content, Layer, SPACES};
@@ -412,7 +413,13 @@ impl Base {
             .worker_threads(1)
             .open()?;
         let spaces = KINDS.iter().map(|(name, memtable)| {
-            db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(*memtable))
+            db.keyspace(name, || {
+                // The filter of a table of small rows takes megabytes. Below the first level, where it is not held in
+                // memory, whoever looks for a row would read all of it: in parts, of which each has its keys.
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(*memtable)
+                    .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+            })
         });
         let spaces = spaces.collect::<fjall::Result<_>>()?;
         // fjall leaves the names of its keyspaces' folders to the system, and a power cut could take them.
