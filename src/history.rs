@@ -5,6 +5,7 @@
 //! question stalls anything; a message, an event or a delivery is found by the index of the blocks.
 
 mod dead;
+mod last;
 mod look;
 mod query;
 #[cfg(test)]

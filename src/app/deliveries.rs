@@ -133,14 +133,18 @@ impl DeliveriesBackend for Deliveries {
     }
 
     fn follow(&self, wanted: Wanted) -> BoxStream<'static, DeliverySummary> {
-        let filter = Filter { no_waiting: true, ..self.filter(&wanted) };
-        let start = (self.clone(), filter, None::<u64>);
-        let batches = stream::unfold(start, |(backend, filter, place)| async move {
+        let ended = |backend: &Self, wanted: &Wanted| Filter { no_waiting: true, ..backend.filter(wanted) };
+        let (filter, generation) = (ended(self, &wanted), self.router.table().generation);
+        let start = (self.clone(), wanted, filter, generation, None::<u64>);
+        let batches = stream::unfold(start, move |(backend, wanted, filter, generation, place)| async move {
             let pause = if place.is_some() { FOLLOW } else { Duration::ZERO };
             tokio::select! {
                 () = backend.draining.cancelled() => return None,
                 () = tokio::time::sleep(pause) => {}
             }
+            // Endpoints that came meanwhile are followed as well.
+            let now = backend.router.table().generation;
+            let filter = if now == generation { filter } else { ended(&backend, &wanted) };
             // A store that fails is looked at again later, from the same place.
             let looked = backend.history.ended_after(filter.clone(), place).await;
             let (rows, next) = looked.map_or((Vec::new(), place), |(rows, next)| (rows, Some(next)));
@@ -148,7 +152,7 @@ impl DeliveriesBackend for Deliveries {
             let views = (!rows.is_empty()).then(|| backend.views());
             let rows: Vec<DeliverySummary> =
                 views.iter().flat_map(|views| rows.iter().map(|row| views.row(row))).collect();
-            Some((stream::iter(rows), (backend, filter, next)))
+            Some((stream::iter(rows), (backend, wanted, filter, now, next)))
         });
         batches.flatten().boxed()
     }
@@ -269,8 +273,14 @@ impl DeliveriesBackend for Deliveries {
             for letter in &page.letters {
                 let body = letter.event.as_ref().and_then(|event| super::views::raw(&event.body));
                 let line = ExportedLetter { delivery: views.letter(letter), body };
+                let begin = lines.len();
                 if serde_json::to_writer(&mut lines, &line).is_ok() {
+                    // A body is as its publisher wrote it, over several lines perhaps. In a string there is none.
+                    let written = lines.iter_mut().skip(begin);
+                    written.filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
                     lines.push(b'\n');
+                } else {
+                    lines.truncate(begin);
                 }
             }
             Some((Ok(Bytes::from(lines)), (backend, filter, page.next, before)))

@@ -55,7 +55,7 @@ impl Views {
     /// Likewise, those of rows that wait.
     pub(super) async fn look_at(&mut self, router: &RouterHandle, rows: &[Row]) {
         let waiting = rows.iter().filter_map(|row| match row {
-            Row::Waiting(uid, _, _) => Some(*uid),
+            Row::Waiting(uid, ..) => Some(*uid),
             Row::Settled(_) => None,
         });
         self.look(router, waiting.collect::<Vec<_>>()).await;
@@ -63,7 +63,7 @@ impl Views {
 
     pub(super) fn row(&self, row: &Row) -> DeliverySummary {
         match row {
-            Row::Waiting(uid, event, parked) => self.waiting(*uid, event, *parked),
+            Row::Waiting(uid, event, parked, last) => self.waiting(*uid, event, *parked, last.as_ref()),
             Row::Settled(settled) => self.settled(settled),
         }
     }
@@ -90,7 +90,13 @@ impl Views {
         }
     }
 
-    fn waiting(&self, uid: EndpointUid, event: &StoredEvent, parked: Option<(u64, u32)>) -> DeliverySummary {
+    fn waiting(
+        &self,
+        uid: EndpointUid,
+        event: &StoredEvent,
+        parked: Option<(u64, u32)>,
+        last: Option<&HistoryNote>,
+    ) -> DeliverySummary {
         let condition = self.conditions.get(&uid).copied().unwrap_or(Condition::Removed);
         let flying = self.flying.contains(&(uid, event.seq));
         let (state, reason) = match (flying, condition, parked) {
@@ -101,8 +107,12 @@ impl Views {
         };
         DeliverySummary {
             reason,
+            note: last.and_then(|note| text(&note.reason)),
             attempts: parked.map_or(0, |(_, attempts)| attempts),
+            code: last.and_then(|note| note.status),
             due_at: parked.map(|(due_ms, _)| rfc3339(due_ms)),
+            took_ms: last.map(|note| u64::from(note.took_us) / 1000),
+            took_us: last.map(|note| u64::from(note.took_us)),
             ..self.of_event(uid, event, state)
         }
     }
@@ -170,13 +180,7 @@ impl Views {
     fn summary(&self, file: &DeliveryFile) -> Option<DeliverySummary> {
         if let (Some(parked), Some(event)) = (file.waiting, &file.event) {
             let last = file.tried.last().map(|tried| &tried.note);
-            return Some(DeliverySummary {
-                note: last.and_then(|note| text(&note.reason)),
-                code: last.and_then(|note| note.status),
-                took_ms: last.map(|note| u64::from(note.took_us) / 1000),
-                took_us: last.map(|note| u64::from(note.took_us)),
-                ..self.waiting(file.endpoint, event, parked)
-            });
+            return Some(self.waiting(file.endpoint, event, parked, last));
         }
         let settled = file.settled.as_ref().map(|settled| self.settled(settled));
         settled.or_else(|| file.letter.as_ref().map(|letter| self.letter(letter)))

@@ -116,6 +116,11 @@ fn cells(row: &DeliverySummary) -> Vec<String> {
     ]
 }
 
+/// The line of a delivery among those that are followed.
+pub(super) fn followed(row: &DeliverySummary) -> String {
+    out::printable(cells(row).join("  ").trim_end())
+}
+
 /// One delivery in full.
 pub(super) async fn show(client: &Client, id: &str, json: bool) -> Result<(), Failure> {
     let answer = client.get(&id_path("/api/v1/deliveries", id, "")?).await?;
@@ -124,7 +129,7 @@ pub(super) async fn show(client: &Client, id: &str, json: bool) -> Result<(), Fa
         return out::line(String::from_utf8_lossy(&answer.body).trim_end());
     }
     let row = &detail.delivery;
-    let line = |name: &str, value: &str| out::line(&format!("{name:<9} {value}"));
+    let line = |name: &str, value: &str| out::line(&format!("{name:<9} {}", out::printable(value)));
     line("delivery", &row.id)?;
     line("endpoint", &row.endpoint)?;
     line("event", &format!("{} {} {}", row.event, row.product, row.event_id))?;
@@ -150,7 +155,8 @@ pub(super) async fn show(client: &Client, id: &str, json: bool) -> Result<(), Fa
         }
     }
     if let Some(body) = &detail.body {
-        line("body", body.get())?;
+        // Between its members there may be line ends; in strings there are none.
+        line("body", &body.get().replace(['\n', '\r', '\t'], " "))?;
     }
     Ok(())
 }
@@ -185,7 +191,7 @@ async fn tail(client: &Client, filter: &DeliveryFilter, json: bool) -> Result<()
         }
         let row: DeliverySummary =
             serde_json::from_str(data).map_err(|error| Failure::failed(error.to_string()))?;
-        out::line(cells(&row).join("  ").trim_end())
+        out::line(&followed(&row))
     };
     client.lines(&path, each).await
 }

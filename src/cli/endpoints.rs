@@ -84,7 +84,11 @@ async fn show(name: &str, effective: bool, global: &Global) -> Result<(), Failur
         let lines: Vec<Vec<String>> = endpoint
             .effective
             .iter()
-            .map(|value| vec![format!("{} = {}", value.key, value.value), format!("# {}", value.origin)])
+            .map(|value| {
+                // As it stands in its file, over several lines perhaps.
+                let text = value.value.replace(['\n', '\r', '\t'], " ");
+                vec![format!("{} = {text}", value.key), format!("# {}", value.origin)]
+            })
             .collect();
         return out::table(&lines).iter().try_for_each(|line| out::line(line));
     }

@@ -55,18 +55,18 @@ pub(super) fn line(arrival: &Arrival) -> String {
     let style = Style::stdout();
     let status = arrival.status.to_string();
     let status = if arrival.status < 300 { style.green(&status) } else { style.red(&status) };
-    let dash = |text: &str| if text.is_empty() { "-".to_owned() } else { printable(text) };
+    let dash = |text: &str| if text.is_empty() { "-".to_owned() } else { short(text) };
     let Arrival { method, path, event, product, webhook_id, bytes, .. } = arrival;
     let mut line = format!(
         "{}  {status}  {method} {}  {:<9} {:<14} {}  {bytes} B",
         style.dim(&out::clock_time(arrival.at_ms)),
-        printable(path),
+        short(path),
         dash(event),
         dash(product),
         dash(webhook_id),
     );
     if !matches!(arrival.attempt.as_str(), "" | "1") {
-        line.push_str(&format!("  attempt {}", printable(&arrival.attempt)));
+        line.push_str(&format!("  attempt {}", short(&arrival.attempt)));
     }
     if arrival.injected {
         line.push_str("  (injected)");
@@ -74,7 +74,7 @@ pub(super) fn line(arrival: &Arrival) -> String {
     line
 }
 
-/// What came over the wire must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().take(128).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+/// Enough of it for a line.
+fn short(text: &str) -> String {
+    out::printable(text).chars().take(128).collect()
 }

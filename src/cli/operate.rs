@@ -123,7 +123,7 @@ fn print_test(report: &TestReport) -> Result<(), Failure> {
     let steps = if steps.is_empty() { String::new() } else { format!(" ({})", steps.join(", ")) };
     let word = if report.ok { style.green("ok") } else { style.red("NOT OK") };
     out::line(&format!("-> {}  {}", report.destination, report.id))?;
-    out::line(&format!("<- {word}  {}  {} ms{steps}", report.reason, times.total_ms))?;
+    out::line(&format!("<- {word}  {}  {} ms{steps}", out::printable(&report.reason), times.total_ms))?;
     if let Some(advice) = &report.advice {
         out::line(advice)?;
     }

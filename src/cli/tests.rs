@@ -1,9 +1,9 @@
 use super::receiver::{Access, Arrival, Behaviour, credentials, serve, time};
-use super::{Exit, Postrider, listen, out};
+use super::{Exit, Postrider, deliveries, listen, out};
 use crate::admin::{
-    self, AdminBackend, Caller, ConfigIssue, EndpointBackend, EndpointDetail, EndpointError, EndpointStatus,
-    Order, Precondition, ReloadReport, ReloadResult, Settings, Status, TestError, TestEvent, TestReport,
-    UnsavedTest,
+    self, AdminBackend, Caller, ConfigIssue, DeliveryState, DeliverySummary, EndpointBackend, EndpointDetail,
+    EndpointError, EndpointStatus, Order, Precondition, ReloadReport, ReloadResult, Settings, Status,
+    TestError, TestEvent, TestReport, UnsavedTest,
 };
 use crate::config::AdminConfig;
 use async_trait::async_trait;
@@ -244,6 +244,35 @@ async fn what_arrives_cannot_steer_the_terminal() {
     let text = listen::line(&arrival);
     assert!(!text.contains('\u{1b}'), "{text:?}");
     assert!(text.starts_with("12:34:56") && text.ends_with("attempt 2"), "{text}");
+}
+
+#[test]
+fn what_a_publisher_wrote_stays_in_its_line_and_cannot_steer_the_terminal() {
+    let row = DeliverySummary {
+        id: "dlv_1".into(),
+        endpoint: "acme".into(),
+        event_id: "evt_1".into(),
+        event: "sent".into(),
+        product: "crm".into(),
+        account: None,
+        message_id: "m\n\u{1b}[2J\u{9b}2Jforged  delivered".into(),
+        state: DeliveryState::Dead,
+        reason: Some("rejected".into()),
+        note: Some("no\rsuch \u{7f}table".into()),
+        attempts: 1,
+        code: None,
+        accepted_at: String::new(),
+        ended_at: None,
+        due_at: None,
+        took_ms: None,
+        took_us: None,
+    };
+    let line = deliveries::followed(&row);
+    assert!(!line.contains(char::is_control), "{line:?}");
+    assert!(line.contains("forged  delivered") && line.contains("dead (rejected)"), "{line}");
+    let cells = [vec!["a\nb".to_owned(), "c".to_owned()], vec!["\u{1b}[2Jwide".to_owned(), "d".to_owned()]];
+    let lines = out::table(&cells);
+    assert_eq!(lines, ["a\u{fffd}b       c", "\u{fffd}[2Jwide  d"]);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 use super::Answer;
+use super::last::{LastAttempt, LastAttempts};
 use crate::ids::{EndpointUid, EventId, MessageKey, Seq};
 use crate::spool::past::{
     Letters, dead_letters, event, next_block, rows_after, waiting_before, waiting_from,
 };
 use crate::spool::{
-    Amended, Amendment, DeadReason, EmbeddedSpool, Entry, Mark, Place, Settled, SpoolError, Store,
-    StoredEvent, Waiting, Walk,
+    Amended, Amendment, DeadReason, EmbeddedSpool, Entry, HistoryNote, Mark, Place, Settled, SpoolError,
+    Store, StoredEvent, Waiting, Walk,
 };
 use std::collections::BinaryHeap;
 use std::fmt;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 const SCAN: usize = 20_000;
 /// and rows of what waits, of which each read costs an event with its body.
 const WAITING: usize = 2_000;
+/// Parked deliveries whose last attempts are looked at for one page.
+const PARKED: usize = 500;
 /// Rows of what waits read from an endpoint at once.
 const CHUNK: usize = 32;
 /// Blocks read at once by who follows.
@@ -135,8 +138,9 @@ impl Filter {
 /// A delivery of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
-    /// It waits: its endpoint, its event and, once an attempt was spent, when it is due and how many were.
-    Waiting(EndpointUid, Arc<StoredEvent>, Option<(u64, u32)>),
+    /// It waits: its endpoint, its event and, once an attempt was spent, when it is due and how many were, and what the
+    /// last one came to, while history has that.
+    Waiting(EndpointUid, Arc<StoredEvent>, Option<(u64, u32)>, Option<HistoryNote>),
     /// It has ended.
     Settled(Settled),
 }
@@ -204,10 +208,14 @@ pub(super) fn list(
                 Some(Cursor::Waiting(seq, uid)) => (seq, uid),
                 _ => (Seq(u64::MAX), EndpointUid(u32::MAX)),
             };
-            if !filter.no_waiting
-                && let Some((seq, uid)) = waiting(store, filter, awaited, from, limit, &mut rows)?
-            {
-                return Ok(Page { rows, next: Some(Cursor::Waiting(seq, uid)) });
+            if !filter.no_waiting {
+                // Which of them are wanted is known only when their last attempts are.
+                let most = if filter.status.is_some() { limit.max(PARKED) } else { limit };
+                let stopped = waiting(store, filter, awaited, from, most, &mut rows)?;
+                let earlier = attempted(store, filter, limit, &mut rows)?;
+                if let Some((seq, uid)) = earlier.or(stopped) {
+                    return Ok(Page { rows, next: Some(Cursor::Waiting(seq, uid)) });
+                }
             }
             Place::NEWEST
         }
@@ -265,7 +273,7 @@ fn waiting(
         seen += 1;
         if filter.at(row.accepted_ms)
             && key.is_none_or(|key| key == row.key)
-            && filter.status.is_none()
+            && (filter.status.is_none() || row.parked.is_some())
             && let Some(event) = event(store, seq)?
             && filter.about(
                 &event.event,
@@ -276,10 +284,44 @@ fn waiting(
             )
         {
             let parked = row.parked.map(|parked| (parked.due_ms, parked.attempts));
-            rows.push(Row::Waiting(endpoint, event, parked));
+            rows.push(Row::Waiting(endpoint, event, parked, None));
         }
         if rows.len() >= limit || seen >= WAITING {
             return Ok(Some((seq, endpoint)));
+        }
+    }
+    Ok(None)
+}
+
+/// Adds to what waits what the last attempts came to, and leaves out whose code is not wanted. Returns where it stopped
+/// short: there are `limit` rows, or too many attempts to be looked for.
+fn attempted(
+    store: &Store,
+    filter: &Filter,
+    limit: usize,
+    rows: &mut Vec<Row>,
+) -> Result<Option<(Seq, EndpointUid)>, SpoolError> {
+    let parked = rows.iter().filter_map(|row| match row {
+        Row::Waiting(uid, event, Some(_), _) => Some((*uid, event.seq)),
+        _ => None,
+    });
+    let parked: Vec<(EndpointUid, Seq)> = parked.collect();
+    let mut attempts = LastAttempts::of(store, &parked)?;
+    let mut looked = None;
+    for row in std::mem::take(rows) {
+        let Row::Waiting(uid, event, parked, _) = row else { continue };
+        let place = (event.seq, uid);
+        let last = match parked.map(|_| attempts.take(store, uid, event.seq)).transpose()? {
+            Some(LastAttempt::NotLookedFor) => return Ok(looked),
+            Some(LastAttempt::Known(last)) => last,
+            None => None,
+        };
+        looked = Some(place);
+        if filter.code(last.as_ref().and_then(|note| note.status)) {
+            rows.push(Row::Waiting(uid, event, parked, last));
+        }
+        if rows.len() >= limit {
+            return Ok(looked);
         }
     }
     Ok(None)

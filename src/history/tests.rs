@@ -7,6 +7,7 @@ use crate::spool::{
     Append, DeadReason, DedupLimits, HistoryNote, Lease, NewEvent, ReadLimit, Settlement, Spool,
 };
 use bytes::Bytes;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -85,7 +86,7 @@ async fn listed(
         assert!(page.rows.len() <= limit);
         pages += 1;
         seen.extend(page.rows.into_iter().map(|row| match row {
-            Row::Waiting(uid, event, _) => (uid, event.message_id.to_string(), true),
+            Row::Waiting(uid, event, ..) => (uid, event.message_id.to_string(), true),
             Row::Settled(row) => (row.endpoint, row.message_id.to_string(), false),
         }));
         let Some(next) = page.next else { return (seen, pages) };
@@ -240,6 +241,59 @@ async fn failed_attempts_leave_their_records_until_history_lets_them_go() {
     let file = history.delivery(A, event.seq).await.unwrap().unwrap();
     assert_eq!(file.waiting, Some(Some((5, 2))));
     assert_eq!(file.tried.iter().map(|tried| tried.note.clone()).collect::<Vec<_>>(), [note(1), note(2)]);
+}
+
+/// What waits for A, with the codes of the last attempts, page by page; of these codes only, if some are named.
+async fn with_codes(
+    history: &EmbeddedHistory,
+    codes: Option<RangeInclusive<u16>>,
+) -> Vec<(String, Option<u16>)> {
+    let filter = Filter { status: codes, ..of(A) };
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = history.list(filter.clone(), cursor, count(2)).await.unwrap();
+        assert!(page.rows.len() <= 2);
+        found.extend(page.rows.iter().map(|row| match row {
+            Row::Waiting(_, event, _, last) => {
+                (event.message_id.to_string(), last.as_ref().and_then(|note| note.status))
+            }
+            Row::Settled(row) => panic!("nothing has ended: {row:?}"),
+        }));
+        let Some(next) = page.next else { return found };
+        cursor = Some(next);
+    }
+}
+
+#[tokio::test]
+async fn a_parked_delivery_is_listed_with_its_last_attempt_and_found_by_its_code() {
+    let (_folder, spool) = spool(50).await;
+    let lease = spool.acquire(A).await.unwrap();
+    let limit = ReadLimit { count: count(100), bytes: usize::MAX };
+    let waiting = spool.read(&lease, None, limit).await.unwrap();
+    for (message, code) in [(0, 404), (1, 503), (2, 404), (0, 500), (3, 500), (4, 502)] {
+        let event = &waiting[message].event;
+        let parked =
+            crate::spool::Parked { seq: event.seq, key: event.key(), due_ms: 5, wait_ms: 1, attempts: 1 };
+        spool.park(&lease, parked, HistoryNote { attempts: 1, status: Some(code), ..HistoryNote::default() });
+        spool.acquire(EndpointUid(9)).await.unwrap();
+    }
+    let history = EmbeddedHistory::of(Arc::clone(&spool));
+    let row = |message: &str, code: u16| (message.to_owned(), Some(code));
+    let failed = [row("m4", 502), row("m3", 500), row("m1", 503), row("m0", 500)];
+    let all = with_codes(&history, None).await;
+    assert!(all[..45].iter().all(|(_, code)| code.is_none()), "{all:?}");
+    assert_eq!(all[45..], [row("m4", 502), row("m3", 500), row("m2", 404), row("m1", 503), row("m0", 500)]);
+    assert_eq!(with_codes(&history, Some(500..=599)).await, failed);
+    assert_eq!(
+        with_codes(&history, Some(404..=404)).await,
+        [row("m2", 404)],
+        "m0 has failed otherwise since"
+    );
+    // Many others end meanwhile.
+    settle_all(&spool, B, Ok(())).await;
+    assert_eq!(with_codes(&history, Some(500..=599)).await, failed);
+    assert_eq!(with_codes(&history, Some(404..=404)).await, [row("m2", 404)]);
+    assert!(with_codes(&history, Some(200..=299)).await.is_empty());
 }
 
 /// Before and after the index is lost with the process, and over more rows than one page looks at.

@@ -1,10 +1,11 @@
 //! What commands say of files, and how they end.
 
-use crate::support::{Client, Receiver, daemon};
+use crate::support::{Client, Receiver, Reply, daemon, until};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -172,6 +173,51 @@ async fn a_second_daemon_on_the_same_files_says_who_is_the_first() {
     assert!(said.stderr.contains("stop what listens there"), "{}", said.stderr);
     let event = r#"{"event":"sent","product":"crm","data":{"message_id":"m","status":"sent"}}"#;
     assert_eq!(first.post(event).await.status, 202);
+}
+
+#[tokio::test]
+async fn what_a_publisher_wrote_is_printed_within_its_line_and_without_control_characters() {
+    let receiver = Receiver::start().await;
+    receiver.script("/acme", [Reply::status(500)]);
+    let mut daemon = daemon()
+        .endpoint("acme", |e| {
+            e.url(receiver.url("/acme")).retry(&["20ms"]).no_breaker();
+        })
+        .start()
+        .await;
+    let mut ids: Vec<String> = Vec::new();
+    for name in ["one", "two"] {
+        let message = format!("{name}\\n\\u001b[2J\\u009b2J");
+        let event = format!(
+            "{{\"event\":\"sent\",\"product\":\"crm\",\n\"data\":{{\n\t\"message_id\":\"{message}\",\"status\":\"sent\"}}}}"
+        );
+        let answer = daemon.post(event).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+    }
+    until(Duration::from_secs(20), "both are dead letters", async || {
+        let letters = daemon.get("/api/v1/dead-letters").await.json();
+        let letters = letters["dead_letters"].as_array().cloned().unwrap_or_default();
+        ids = letters.iter().map(|letter| letter["id"].as_str().expect("an id").to_owned()).collect();
+        ids.len() == 2
+    })
+    .await;
+    let show = ids[0].as_str();
+    // A head and a line for each.
+    let commands: [(&[&str], Option<usize>); 4] = [
+        (&["deliveries", "list"], Some(3)),
+        (&["dead-letters", "list"], Some(3)),
+        (&["deliveries", "show", show], None),
+        (&["dead-letters", "show", show], None),
+    ];
+    for (arguments, lines) in commands {
+        let (code, said) = daemon.command(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {said}");
+        assert!(said.contains("[2J"), "it is there: {said:?}");
+        let steers = |c: char| c.is_control() && c != '\n';
+        assert!(!said.contains(steers), "{arguments:?}: {said:?}");
+        let count = said.lines().count();
+        assert!(lines.is_none_or(|lines| lines == count), "{arguments:?}: {said:?}");
+    }
 }
 
 /// Passes on to a daemon's admin listener what comes in, a request a connection. Before one that begins so is passed on,

@@ -89,7 +89,8 @@ async fn dead_letters_are_exported_deleted_and_erased() {
     let receiver = Receiver::start().await;
     let mut daemon = failing(&receiver).await;
     for message in ["a", "b", "c", "d"] {
-        daemon.post(event(message, "sent")).await.id();
+        // Bodies are as publishers write them: over several lines.
+        daemon.post(event(message, "sent").replace('{', "{\r\n ")).await.id();
     }
     let letters = dead(&mut daemon, 4).await;
     let (code, lines) = daemon.command(&["dead-letters", "export"]);
@@ -135,6 +136,12 @@ async fn a_parked_delivery_is_listed_and_tried_at_once_when_asked() {
         !id.is_empty()
     })
     .await;
+    for (code, wanted) in [("500", 1), ("5xx", 1), ("503", 0)] {
+        let page = get(&mut daemon, &format!("/api/v1/deliveries?code={code}")).await;
+        let found = page["deliveries"].as_array().unwrap();
+        assert_eq!(found.len(), wanted, "{code}: {page}");
+        assert!(found.iter().all(|row| row["code"] == 500 && row["id"] == id.as_str()), "{page}");
+    }
     let (code, _) = daemon.command(&["deliveries", "retry", &id]);
     assert_eq!(code, 0);
     receiver.wait_for("/acme", 2).await;

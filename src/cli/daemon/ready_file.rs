@@ -1,7 +1,7 @@
 //! The file that says that a daemon is ready, and where it listens.
 
 use crate::app::App;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -14,8 +14,14 @@ use std::path::Path;
 pub(super) fn clear(path: &Path) {
     // It may be a pipe.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let held = |file: OwnedFd| flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
-    if !rustix::fs::open(path, flags, Mode::empty()).is_ok_and(held) {
+    let left_over = |file: OwnedFd| {
+        let held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+        // Unless another one has come in its place meanwhile.
+        let (looked_at, there) = (fstat(&file), stat(path));
+        let same = looked_at.is_ok_and(|a| there.is_ok_and(|b| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)));
+        same && !held
+    };
+    if rustix::fs::open(path, flags, Mode::empty()).map_or_else(|error| error != Errno::NOENT, left_over) {
         let _ = std::fs::remove_file(path);
     }
 }
