@@ -73,7 +73,10 @@ impl Handler {
         if count == 0 {
             return Ok(answer::accepted(&[], parsed.array));
         }
-        sender.charge(begun, count - 1);
+        if count > 1 {
+            // Its body may have taken long to arrive.
+            sender.charge(shared.clock.now(), count - 1);
+        }
         let permit = permit.and_then(|permit| shared.admission.events(permit, count));
         let permit = permit.ok_or_else(|| answer::overloaded().about(count))?;
         drop(bytes);

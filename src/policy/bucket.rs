@@ -41,7 +41,9 @@ impl TokenBucket {
         self.tokens -= f64::from(count);
     }
 
+    /// What came earlier than was last looked at gains nothing, and has nothing gained twice.
     fn fill(&mut self, now: Instant) {
+        let now = now.max(self.filled);
         let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
         self.tokens = (self.tokens + gained).min(self.most);
         self.filled = now;
@@ -74,6 +76,19 @@ mod tests {
         assert!(bucket.take(now, 1).is_ok());
         let wait = bucket.take(now, 1).unwrap_err();
         assert!(wait > Duration::from_secs(59) && wait <= Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_time_that_has_passed_already_gains_nothing_again() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let start = Instant::now();
+        let later = start + Duration::from_secs(10);
+        let rate = Rate { count: NonZeroU32::new(10).unwrap(), per: Duration::from_secs(1) };
+        let mut bucket = TokenBucket::new(rate, start);
+        assert!(bucket.take(later, 10).is_ok());
+        bucket.charge(start, 10);
+        let wait = bucket.take(later, 1).unwrap_err();
+        assert!((wait.as_secs_f64() - 1.1).abs() < 0.001, "{wait:?}");
     }
 
     #[test]

@@ -16,6 +16,13 @@ fn a_filter_is_compiled_with_its_file() {
 }
 
 #[test]
+fn a_test_judges_the_event_that_is_delivered_which_has_details() {
+    let filter = "filter = \"has(data.details) && !has(data.details.code)\"\n";
+    let test = "[[test]]\nevent = 'sent'\nproduct = 'crm'\ndata = { message_id = 'm', status = 'sent' }\nmatches = true\n";
+    endpoint(&format!("{filter}{GOOD}\n{test}")).expect("valid");
+}
+
+#[test]
 fn a_filter_is_shown_as_it_is_though_it_compares_with_a_url_that_names_a_user() {
     let filter = "data.details.url != 'https://anna@a.example/'";
     let text = format!("filter = \"{filter}\"\n{GOOD}proxy = 'https://anna:hunter2@a.example/'\n");
@@ -81,7 +88,7 @@ fn tests_in_an_endpoint_file_must_hold() {
     );
     assert_eq!(
         fails("event='failed'\nproduct='crm'\nmatches=true"),
-        ["the test fails: its filter cannot tell: there is no \"details\": test for it with has()"]
+        ["the test fails: its filter cannot tell: there is no \"code\": test for it with has()"]
     );
     assert_eq!(
         fails("event='faild'\nproduct='crm'\nmatch=true"),

@@ -21,9 +21,12 @@ struct Body {
 }
 
 impl Facts {
-    /// From an event's names and its `data`.
+    /// From an event's names and its `data`. Where that has no `details` it gets an empty one, as subscribers do.
     #[must_use]
-    pub fn new(event: &str, product: &str, account: Option<&str>, data: serde_json::Value) -> Self {
+    pub fn new(event: &str, product: &str, account: Option<&str>, mut data: serde_json::Value) -> Self {
+        if let serde_json::Value::Object(members) = &mut data {
+            members.entry("details").or_insert_with(|| serde_json::Value::Object(serde_json::Map::new()));
+        }
         let text = |text: &str| Value::String(Arc::new(text.to_owned()));
         let mut context = Context::with_env(environment());
         context.add_variable_from_value("event", text(event));
