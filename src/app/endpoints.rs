@@ -8,6 +8,8 @@ use crate::admin::{
     Order, Precondition, Scope, Settings, TestEvent, TestReport, UnsavedTest,
 };
 use crate::config;
+use crate::delivery::Condition;
+use crate::ids::EndpointUid;
 use crate::reload::ReloadOutcome;
 use crate::table::EndpointSpec;
 use async_trait::async_trait;
@@ -61,7 +63,7 @@ impl EndpointBackend for Backend {
         expected: Precondition,
     ) -> Result<(), EndpointError> {
         let running = self.running(name);
-        let uid = self.router.table().named(name).map(|entry| entry.uid);
+        let uids = self.uids(caller, name);
         let (changes, by) = (Arc::clone(&self.changes), caller.name());
         let unused = self.blocking(caller, name, move |store, caller, name| {
             changes.announce(name, by);
@@ -73,7 +75,7 @@ impl EndpointBackend for Backend {
         if self.router.table().named(name).is_some() {
             return Err(refused(name, &outcome));
         }
-        if let Some(uid) = uid {
+        for uid in uids {
             self.router.remove(uid).await;
         }
         self.sweep(unused).await;
@@ -131,6 +133,19 @@ impl EndpointBackend for Backend {
 impl Backend {
     fn running(&self, name: &str) -> Option<Arc<EndpointSpec>> {
         self.router.table().named(name).map(|entry| Arc::clone(&entry.spec))
+    }
+
+    /// Whose file this is; where it is rejected and has no version to run, whose deliveries are held for it.
+    fn uids(&self, caller: &Caller, name: &str) -> Vec<EndpointUid> {
+        if let Some(entry) = self.router.table().named(name) {
+            return vec![entry.uid];
+        }
+        let held = self.router.directory().list().into_iter().filter(|(_, observed)| {
+            &*observed.identity.name == name
+                && observed.shared.condition() == Condition::Invalid
+                && caller.sees(observed.identity.account.as_deref())
+        });
+        held.map(|(uid, _)| uid).collect()
     }
 
     /// What a caller sees of the endpoint of this name: the one that its file is for, where the name was another

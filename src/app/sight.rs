@@ -123,7 +123,9 @@ pub(super) fn mark_rejected<'a>(
 ) {
     for name in names {
         let mut found = false;
-        for endpoint in endpoints.iter_mut().filter(|endpoint| endpoint.name == **name) {
+        // One that is gone and still has the name is another one: this file is not its.
+        let has_it = |endpoint: &&mut EndpointStatus| endpoint.name == **name && endpoint.state != "removed";
+        for endpoint in endpoints.iter_mut().filter(has_it) {
             (endpoint.rejected, found) = (true, true);
         }
         if !found {

@@ -119,7 +119,9 @@ impl<'a> Judge<'a> {
     /// The folder says nothing: everybody keeps running, and who has no version that can be used stays known.
     fn nobody_goes(&mut self, error: ConfigError) {
         let (mut running, mut without) = (0, 0);
-        for name in self.names_before() {
+        let mut names = self.names_before();
+        names.extend(self.before.into_iter().flat_map(|before| before.invalid.iter().cloned()));
+        for name in names {
             match self.fall_back(&name) {
                 Some(spec) => {
                     self.endpoints.push(spec);

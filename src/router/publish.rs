@@ -22,7 +22,7 @@ impl RouterState {
         invalid: &[Arc<str>],
     ) -> Arc<Table> {
         self.generation = Generation(self.generation.0 + 1);
-        self.removed_grace = daemon.reload.removed_grace;
+        let grace = std::mem::replace(&mut self.removed_grace, daemon.reload.removed_grace);
         self.limit.set(daemon.limits.attempts);
         self.deps.network.set_policy(daemon.network.clone());
         table.generation = self.generation;
@@ -41,6 +41,9 @@ impl RouterState {
                 Some(entry) => self.keep(uid, entry),
                 None => self.miss(myself, uid),
             }
+        }
+        for uid in if grace == self.removed_grace { Vec::new() } else { self.children.uids() } {
+            self.grace_over(myself, uid);
         }
         let first = self.generation == Generation(1);
         for backlog in if first { self.deps.spool.backlogs() } else { Vec::new() } {

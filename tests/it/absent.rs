@@ -1,6 +1,6 @@
 //! What becomes of deliveries whose endpoint has no version to run: its file is missing, or rejected.
 
-use crate::support::{Daemon, EndpointFile, Metrics, Receiver, Way, daemon};
+use crate::support::{Daemon, EndpointFile, Metrics, Receiver, Way, daemon, until};
 use std::fs;
 use std::time::Duration;
 
@@ -94,25 +94,55 @@ async fn what_waits_for_an_endpoint_whose_file_cannot_be_used_at_a_start_outlive
 #[tokio::test]
 async fn a_removed_endpoint_whose_file_comes_back_rejected_is_held_and_not_buried() {
     let receiver = Receiver::start().await;
-    let setup = daemon().config("[reload]\nremoved_grace = \"2s\"").file("other", paused(&receiver, "other"));
+    let setup = daemon().config("[reload]\nremoved_grace = \"1h\"").file("other", paused(&receiver, "other"));
+    let setup = setup.file("third", paused(&receiver, "third"));
     let mut daemon = setup.file("acme", paused(&receiver, "acme")).start().await;
     collect(&mut daemon, &["acme", "other"]).await;
     for name in ["acme", "other"] {
         fs::remove_file(daemon.dir().join(format!("endpoints/{name}.toml"))).expect("deleted");
-        daemon.files.write(Way::Rename, "third", &paused(&receiver, "third"));
     }
     assert_eq!(daemon.reload().await.status, 200);
     assert!(is(&daemon.metrics().await, "acme", "removed"));
     daemon.files.write(Way::Rename, "acme", "state = \"actve\"\n");
     assert_eq!(daemon.reload().await.status, 422);
-    daemon.wait_until("it is rejected, not removed", |m| is(m, "acme", "invalid")).await;
+    assert!(is(&daemon.metrics().await, "acme", "invalid"), "it is rejected, not removed");
+    // The folder says nothing for a while: nobody is removed by that.
+    let (folder, away) = (daemon.dir().join("endpoints"), daemon.dir().join("away"));
+    fs::rename(&folder, &away).expect("renamed");
+    assert_eq!(daemon.reload().await.status, 422);
+    assert!(is(&daemon.metrics().await, "acme", "invalid"), "it is still rejected");
+    fs::rename(&away, &folder).expect("renamed");
+    // From now on there is hardly any grace.
+    let file = daemon.dir().join("postrider.toml");
+    let text = fs::read_to_string(&file).expect("its text").replace("1h", "100ms");
+    fs::write(file, text).expect("written");
+    assert_eq!(daemon.reload().await.status, 422);
     daemon.wait_until("the grace of the other is over", |m| waiting(m, "other") < 0.5).await;
     assert!(waiting(&daemon.metrics().await, "acme") > 1.5);
-    // Without a file it is removed again, and its grace begins anew.
+    // Without a file it is removed.
     fs::remove_file(daemon.dir().join("endpoints/acme.toml")).expect("deleted");
     assert_eq!(daemon.reload().await.status, 200);
-    assert!(is(&daemon.metrics().await, "acme", "removed"));
     daemon.wait_until("its grace is over", |m| waiting(m, "acme") < 0.5).await;
+}
+
+#[tokio::test]
+async fn a_rejected_endpoint_that_is_removed_leaves_nothing_that_waits() {
+    let receiver = Receiver::start().await;
+    let setup = daemon().file("other", paused(&receiver, "other")).file("acme", paused(&receiver, "acme"));
+    let mut daemon = setup.start().await;
+    collect(&mut daemon, &["acme"]).await;
+    let kept = daemon.dir().join("data/last-good/acme.toml");
+    until(STOP, "its file is kept", async || kept.exists()).await;
+    daemon.term(STOP).await;
+    fs::write(daemon.dir().join("endpoints/acme.toml"), "state = \"actve\"\n").expect("written");
+    fs::remove_file(&kept).expect("deleted");
+    daemon.start().await;
+    assert!(is(&daemon.metrics().await, "acme", "invalid"));
+    let (code, said) = daemon.command(&["endpoints", "remove", "acme", "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    daemon.wait_until("what waited is dead", |m| waiting(m, "acme") < 0.5).await;
+    let letters = daemon.get("/api/v1/dead-letters?endpoint=acme").await.json();
+    assert_eq!(letters["dead_letters"].as_array().map(Vec::len), Some(2), "{letters}");
 }
 
 #[tokio::test]
@@ -130,7 +160,8 @@ async fn a_file_that_was_missing_at_one_start_has_its_whole_grace_at_another() {
     fs::remove_file(daemon.dir().join("endpoints/acme.toml")).expect("deleted");
     daemon.start().await;
     let first = since(&mut daemon).await;
-    daemon.restart().await;
+    daemon.term(STOP).await;
+    daemon.start().await;
     assert_eq!(since(&mut daemon).await, first, "missing all the time: one grace");
     daemon.term(STOP).await;
     daemon.files.write(Way::Rename, "acme", &paused(&receiver, "acme"));
