@@ -221,7 +221,12 @@ fn seen(answer: &Answer, names: &Names) -> (u16, Vec<(String, String)>, String) 
         }
         headers.retain(|(name, _)| name != "location");
     }
-    let text = if body.is_null() { answer.text() } else { body.to_string() };
+    let mut text = if body.is_null() { answer.text() } else { body.to_string() };
+    // How long the daemon runs, on every screen: a second may pass between two of them.
+    if let Some((before, after)) = text.split_once("Running for ") {
+        let after = after.split_once('<').map_or("", |(_, after)| after);
+        text = format!("{before}<{after}");
+    }
     (answer.status, headers, hide(&text))
 }
 
