@@ -163,16 +163,31 @@ fn open(
     (spool, Mutex::new(heard))
 }
 
+/// As a kill would leave it. What works on it meanwhile may take a file away, in whose place others came before the copy
+/// looked there: then it is begun anew.
 fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
+    for _ in 0..100 {
+        let copied = copy_once(from, to);
+        if !copied.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            copied.unwrap();
+            return;
+        }
+        std::fs::remove_dir_all(to).unwrap();
+    }
+    panic!("{} does not stand still", from.display());
+}
+
+fn copy_once(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            copy_once(&entry.path(), &to.join(entry.file_name()))?;
         } else {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
         }
     }
+    Ok(())
 }
 
 fn event(message: &str, targets: &[EndpointUid]) -> NewEvent {
