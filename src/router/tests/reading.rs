@@ -75,8 +75,8 @@ async fn however_many_are_parked_at_the_start_of_a_wide_endpoint_the_next_event_
     house.stop().await;
 }
 
-#[tokio::test]
-async fn large_deliveries_behind_a_parked_one_do_not_keep_those_of_other_messages() {
+/// One message whose first event is parked for an hour; everything else is taken.
+async fn parked() -> House {
     let mut house = house(&[]).await;
     let tell = house.listen();
     let answers = at_once(move |body, attempt| match (body, attempt) {
@@ -88,6 +88,12 @@ async fn large_deliveries_behind_a_parked_one_do_not_keep_those_of_other_message
     house.publish(acme(delivery, 1, answers)).await;
     house.post_all(vec![of("a", "a0")]).await;
     house.until_parked(1).await;
+    house
+}
+
+#[tokio::test]
+async fn large_deliveries_behind_a_parked_one_do_not_keep_those_of_other_messages() {
+    let mut house = parked().await;
     let padding = "x".repeat(256 * 1024);
     for number in 1..=5 {
         house.post_all(vec![of("a", &format!("a{number} {padding}"))]).await;
@@ -146,17 +152,7 @@ async fn another_order_makes_large_deliveries_wait_but_not_those_of_other_messag
 #[tokio::test]
 async fn what_was_let_go_behind_a_parked_one_is_read_again_many_at_a_time() {
     const BEHIND: usize = 64;
-    let mut house = house(&[]).await;
-    let tell = house.listen();
-    let answers = at_once(move |body, attempt| match (body, attempt) {
-        ("a0", 1) => Outcome::unfit(FailureClass::HttpError, "not now"),
-        _ => taken(&tell, "acme", body),
-    });
-    let mut delivery = DeliverySettings::default();
-    delivery.retry.schedule = vec![HOUR];
-    house.publish(acme(delivery, 1, answers)).await;
-    house.post_all(vec![of("a", "a0")]).await;
-    house.until_parked(1).await;
+    let mut house = parked().await;
     let padding = "x".repeat(32 * 1024);
     let behind = |number: usize| of("a", &format!("a{number} {padding}"));
     house.post_all((1..=BEHIND).map(behind).collect()).await;
