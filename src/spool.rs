@@ -49,6 +49,7 @@ pub(crate) use index::Mark;
 pub use offline::{Checked, Content, Damage, Exported, Repaired, check, export, repair};
 pub use past::DeadLetter;
 pub(crate) use past::{Letters, Place, Waiting, Walk};
+pub(crate) use record::LastAttempt;
 pub use settled::{Entry, Replayed, Settled, Tried};
 pub(crate) use store::Store;
 pub(crate) use writer::{Amended, Amendment, Refused};

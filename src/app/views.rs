@@ -105,14 +105,15 @@ impl Views {
             (_, Condition::Active, Some(_)) => (DeliveryState::Parked, None),
             (_, condition, _) => (DeliveryState::Held, Some(condition.as_str().to_owned())),
         };
+        let took_us = last.map(|note| u64::from(note.took_us)).filter(|took_us| *took_us > 0);
         DeliverySummary {
             reason,
             note: last.and_then(|note| text(&note.reason)),
             attempts: parked.map_or(0, |(_, attempts)| attempts),
             code: last.and_then(|note| note.status),
             due_at: parked.map(|(due_ms, _)| rfc3339(due_ms)),
-            took_ms: last.map(|note| u64::from(note.took_us) / 1000),
-            took_us: last.map(|note| u64::from(note.took_us)),
+            took_ms: took_us.map(|took_us| took_us / 1000),
+            took_us,
             ..self.of_event(uid, event, state)
         }
     }

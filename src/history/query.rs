@@ -1,5 +1,5 @@
 use super::Answer;
-use super::last::{LastAttempt, LastAttempts};
+use super::last::last_attempts;
 use crate::ids::{EndpointUid, EventId, MessageKey, Seq};
 use crate::spool::past::{
     Letters, dead_letters, event, next_block, rows_after, waiting_before, waiting_from,
@@ -18,8 +18,6 @@ use std::sync::Arc;
 const SCAN: usize = 20_000;
 /// and rows of what waits, of which each read costs an event with its body.
 const WAITING: usize = 2_000;
-/// Parked deliveries whose last attempts are looked at for one page.
-const PARKED: usize = 500;
 /// Rows of what waits read from an endpoint at once.
 const CHUNK: usize = 32;
 /// Blocks read at once by who follows.
@@ -139,7 +137,7 @@ impl Filter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// It waits: its endpoint, its event and, once an attempt was spent, when it is due and how many were, and what the
-    /// last one came to, while history has that.
+    /// last one came to: its code alone, where history does not have the rest any more.
     Waiting(EndpointUid, Arc<StoredEvent>, Option<(u64, u32)>, Option<HistoryNote>),
     /// It has ended.
     Settled(Settled),
@@ -209,11 +207,8 @@ pub(super) fn list(
                 _ => (Seq(u64::MAX), EndpointUid(u32::MAX)),
             };
             if !filter.no_waiting {
-                // Which of them are wanted is known only when their last attempts are.
-                let most = if filter.status.is_some() { limit.max(PARKED) } else { limit };
-                let stopped = waiting(store, filter, awaited, from, most, &mut rows)?;
-                let earlier = attempted(store, filter, limit, &mut rows)?;
-                if let Some((seq, uid)) = earlier.or(stopped) {
+                let stopped = waiting(store, filter, awaited, from, limit, &mut rows)?;
+                if let Some((seq, uid)) = stopped {
                     return Ok(Page { rows, next: Some(Cursor::Waiting(seq, uid)) });
                 }
             }
@@ -238,8 +233,8 @@ pub(super) fn list(
     Ok(Page { rows, next: next.map(|Place(block, row)| Cursor::Ended(block, row)) })
 }
 
-/// What waits, newest first over all endpoints: each endpoint's rows are read a few at a time, and merged. Returns
-/// where it stopped short.
+/// What waits, newest first over all endpoints, and what the last attempts came to: each endpoint's rows are read a few at
+/// a time, and merged. Returns where it stopped short.
 fn waiting(
     store: &Store,
     filter: &Filter,
@@ -259,7 +254,7 @@ fn waiting(
             read.insert(endpoint, vec![first]);
         }
     }
-    let mut seen = 0;
+    let (mut seen, mut stopped, mut lasts) = (0, None, Vec::new());
     while let Some((seq, endpoint)) = heap.pop() {
         let Some(ahead) = read.get_mut(&endpoint) else { continue };
         let Some(row) = ahead.pop() else { continue };
@@ -273,7 +268,7 @@ fn waiting(
         seen += 1;
         if filter.at(row.accepted_ms)
             && key.is_none_or(|key| key == row.key)
-            && (filter.status.is_none() || row.parked.is_some())
+            && (filter.status.is_none() || row.last.is_some_and(|last| filter.code(last.status)))
             && let Some(event) = event(store, seq)?
             && filter.about(
                 &event.event,
@@ -283,48 +278,33 @@ fn waiting(
                 event.id,
             )
         {
+            lasts.push(row.last);
             let parked = row.parked.map(|parked| (parked.due_ms, parked.attempts));
-            rows.push(Row::Waiting(endpoint, event, parked, None));
+            let last = parked.zip(row.last).map(|((_, attempts), last)| HistoryNote {
+                attempts,
+                status: last.status,
+                ..HistoryNote::default()
+            });
+            rows.push(Row::Waiting(endpoint, event, parked, last));
         }
         if rows.len() >= limit || seen >= WAITING {
-            return Ok(Some((seq, endpoint)));
+            stopped = Some((seq, endpoint));
+            break;
         }
     }
-    Ok(None)
-}
-
-/// Adds to what waits what the last attempts came to, and leaves out whose code is not wanted. Returns where it stopped
-/// short: there are `limit` rows, or too many attempts to be looked for.
-fn attempted(
-    store: &Store,
-    filter: &Filter,
-    limit: usize,
-    rows: &mut Vec<Row>,
-) -> Result<Option<(Seq, EndpointUid)>, SpoolError> {
-    let parked = rows.iter().filter_map(|row| match row {
-        Row::Waiting(uid, event, Some(_), _) => Some((*uid, event.seq)),
-        _ => None,
+    let lasts = rows.iter().zip(lasts).filter_map(|(row, last)| match row {
+        Row::Waiting(uid, event, ..) => Some(((*uid, event.seq), last?)),
+        Row::Settled(_) => None,
     });
-    let parked: Vec<(EndpointUid, Seq)> = parked.collect();
-    let mut attempts = LastAttempts::of(store, &parked)?;
-    let mut looked = None;
-    for row in std::mem::take(rows) {
-        let Row::Waiting(uid, event, parked, _) = row else { continue };
-        let place = (event.seq, uid);
-        let last = match parked.map(|_| attempts.take(store, uid, event.seq)).transpose()? {
-            Some(LastAttempt::NotLookedFor) => return Ok(looked),
-            Some(LastAttempt::Known(last)) => last,
-            None => None,
-        };
-        looked = Some(place);
-        if filter.code(last.as_ref().and_then(|note| note.status)) {
-            rows.push(Row::Waiting(uid, event, parked, last));
-        }
-        if rows.len() >= limit {
-            return Ok(looked);
+    let mut notes = last_attempts(store, lasts)?;
+    for row in rows {
+        if let Row::Waiting(uid, event, _, last) = row
+            && let Some(note) = notes.remove(&(*uid, event.seq))
+        {
+            *last = Some(note);
         }
     }
-    Ok(None)
+    Ok(stopped)
 }
 
 pub(super) fn ended_after(

@@ -266,7 +266,7 @@ async fn with_codes(
 
 #[tokio::test]
 async fn a_parked_delivery_is_listed_with_its_last_attempt_and_found_by_its_code() {
-    let (_folder, spool) = spool(50).await;
+    let (folder, spool) = spool(50).await;
     let lease = spool.acquire(A).await.unwrap();
     let limit = ReadLimit { count: count(100), bytes: usize::MAX };
     let waiting = spool.read(&lease, None, limit).await.unwrap();
@@ -274,7 +274,9 @@ async fn a_parked_delivery_is_listed_with_its_last_attempt_and_found_by_its_code
         let event = &waiting[message].event;
         let parked =
             crate::spool::Parked { seq: event.seq, key: event.key(), due_ms: 5, wait_ms: 1, attempts: 1 };
-        spool.park(&lease, parked, HistoryNote { attempts: 1, status: Some(code), ..HistoryNote::default() });
+        let reason = Arc::from(if message == 2 { "last of 2" } else { "" });
+        let note = HistoryNote { attempts: 1, status: Some(code), reason, ..HistoryNote::default() };
+        spool.park(&lease, parked, note);
         spool.acquire(EndpointUid(9)).await.unwrap();
     }
     let history = EmbeddedHistory::of(Arc::clone(&spool));
@@ -289,11 +291,33 @@ async fn a_parked_delivery_is_listed_with_its_last_attempt_and_found_by_its_code
         [row("m2", 404)],
         "m0 has failed otherwise since"
     );
-    // Many others end meanwhile.
+    assert!(with_codes(&history, Some(200..=299)).await.is_empty());
+    assert_eq!(reasons(&history).await, ["", "", "last of 2", "", ""].map(str::to_owned));
+
+    // All history goes.
+    let settings = SpoolConfig { history_bytes: 0, ..SpoolConfig::at(folder.path().join("data")) };
+    spool.set_limits(&settings, DedupLimits { window: Duration::from_secs(60), max: 10 });
     settle_all(&spool, B, Ok(())).await;
+    loop {
+        let left = spool.look(crate::spool::past::next_block).await.unwrap();
+        if left == 0 {
+            break;
+        }
+        spool.acquire(EndpointUid(9)).await.unwrap();
+    }
     assert_eq!(with_codes(&history, Some(500..=599)).await, failed);
     assert_eq!(with_codes(&history, Some(404..=404)).await, [row("m2", 404)]);
-    assert!(with_codes(&history, Some(200..=299)).await.is_empty());
+    assert_eq!(reasons(&history).await, [""; 5].map(str::to_owned));
+}
+
+/// Why the last attempts of what is parked for A failed.
+async fn reasons(history: &EmbeddedHistory) -> Vec<String> {
+    let page = history.list(of(A), None, count(100)).await.unwrap();
+    let reasons = page.rows.into_iter().filter_map(|row| match row {
+        Row::Waiting(_, _, _, last) => last.map(|note| note.reason.to_string()),
+        Row::Settled(row) => panic!("nothing has ended: {row:?}"),
+    });
+    reasons.collect()
 }
 
 /// Before and after the index is lost with the process, and over more rows than one page looks at.

@@ -3,7 +3,7 @@
 use super::codec::{delivery_key, seq_key, split_delivery_key, split_seq_key};
 use super::index::{Mark, Segment};
 use super::read::failed;
-use super::record::{DeadRow, DeliveryRow, decode_event, peek_event};
+use super::record::{DeadRow, DeliveryRow, LastAttempt, decode_event, peek_event};
 use super::settled::{Entry, decode_block, newest_ms};
 use super::store::Store;
 use super::{DeadReason, Parked, SpoolError, StoredEvent};
@@ -229,6 +229,11 @@ pub(crate) fn next_block(store: &Store) -> Result<u64, SpoolError> {
     Ok(next)
 }
 
+/// The rows of one block; none, if it has gone or is damaged.
+pub(crate) fn rows_of_block(store: &Store, number: u64) -> Result<Vec<Entry>, SpoolError> {
+    Ok(block(store, number)?.and_then(|block| decode_block(&block)).unwrap_or_default())
+}
+
 fn block(store: &Store, number: u64) -> Result<Option<Bytes>, SpoolError> {
     store.get(&store.history, number.to_be_bytes()).map_err(|error| failed(&error))
 }
@@ -346,13 +351,17 @@ pub(crate) struct Waiting {
     pub(crate) key: crate::ids::MessageKey,
     /// When its event was accepted.
     pub(crate) accepted_ms: u64,
-    /// Its retry state, once an attempt was spent.
+    /// Its retry state, once an attempt was spent,
     pub(crate) parked: Option<Parked>,
+    /// and what that came to.
+    pub(crate) last: Option<LastAttempt>,
 }
 
 fn waiting_row(endpoint: EndpointUid, seq: Seq, row: &[u8]) -> Option<Waiting> {
     let row = DeliveryRow::decode(row)?;
-    Some(Waiting { endpoint, seq, key: row.key, accepted_ms: row.accepted_ms, parked: row.parked_at(seq) })
+    let last = row.parked.and_then(|parked| parked.last);
+    let (key, accepted_ms) = (row.key, row.accepted_ms);
+    Some(Waiting { endpoint, seq, key, accepted_ms, parked: row.parked_at(seq), last })
 }
 
 /// A delivery that waits.

@@ -117,21 +117,45 @@ pub(super) struct DeliveryRow {
     pub(super) length: u32,
     /// When its event was accepted.
     pub(super) accepted_ms: u64,
-    /// When it is due, how long that was when it was said, and the attempts spent, if it is parked.
-    pub(super) parked: Option<(u64, u64, u32)>,
+    /// Its retry state, if it is parked.
+    pub(super) parked: Option<ParkedRow>,
+}
+
+/// The retry state of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct ParkedRow {
+    /// As in [`Parked`], these three.
+    pub(super) due_ms: u64,
+    pub(super) wait_ms: u64,
+    pub(super) attempts: u32,
+    /// A row of an earlier release does not say.
+    pub(super) last: Option<LastAttempt>,
+}
+
+/// What is known of the attempt after which a delivery was parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastAttempt {
+    /// The status code, where there was one.
+    pub(crate) status: Option<u16>,
+    /// The block of history that has the rest, for as long as that is kept.
+    pub(crate) block: u64,
 }
 
 impl DeliveryRow {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut row = Encoder::with_capacity(if self.parked.is_some() { 41 } else { 21 });
+        let mut row = Encoder::with_capacity(if self.parked.is_some() { 51 } else { 21 });
         row.u8(VERSION);
         row.u64(self.key.0);
         row.u32(self.length);
         row.u64(self.accepted_ms);
-        if let Some((due_ms, wait_ms, attempts)) = self.parked {
-            row.u64(due_ms);
-            row.u32(attempts);
-            row.u64(wait_ms);
+        if let Some(parked) = self.parked {
+            row.u64(parked.due_ms);
+            row.u32(parked.attempts);
+            row.u64(parked.wait_ms);
+            if let Some(last) = parked.last {
+                row.u64(last.block);
+                row.u16(last.status.unwrap_or_default());
+            }
         }
         row.0
     }
@@ -148,14 +172,27 @@ impl DeliveryRow {
             return Some(Self { key, length, accepted_ms, parked: None });
         }
         let (due_ms, attempts) = (row.u64()?, row.u32()?);
-        // Earlier rows end here.
+        // Earlier rows end here,
         let wait_ms = if row.is_empty() { u64::MAX } else { row.u64()? };
-        Some(Self { key, length, accepted_ms, parked: Some((due_ms, wait_ms, attempts)) })
+        // or here.
+        let last = if row.is_empty() {
+            None
+        } else {
+            let block = row.u64()?;
+            Some(LastAttempt { status: Some(row.u16()?).filter(|status| *status > 0), block })
+        };
+        Some(Self { key, length, accepted_ms, parked: Some(ParkedRow { due_ms, wait_ms, attempts, last }) })
     }
 
     /// The retry state, as the contract says it.
     pub(super) fn parked_at(&self, seq: Seq) -> Option<Parked> {
-        let parked = |(due_ms, wait_ms, attempts)| Parked { seq, key: self.key, due_ms, wait_ms, attempts };
+        let parked = |ParkedRow { due_ms, wait_ms, attempts, .. }| Parked {
+            seq,
+            key: self.key,
+            due_ms,
+            wait_ms,
+            attempts,
+        };
         self.parked.map(parked)
     }
 }

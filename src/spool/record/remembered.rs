@@ -72,16 +72,21 @@ fn decode_pauses(row: &mut Decoder<'_>) -> Option<Pauses> {
 mod tests {
     use super::*;
     use crate::ids::MessageKey;
-    use crate::spool::record::DeliveryRow;
+    use crate::spool::record::{DeliveryRow, LastAttempt, ParkedRow};
 
     #[test]
-    fn rows_of_an_earlier_release_do_not_say_how_long_a_wait_was() {
-        let parked = Some((5_000, 700, 3));
-        let row = DeliveryRow { key: MessageKey(1), length: 2, accepted_ms: 3, parked };
-        let bytes = row.encode();
-        assert_eq!(DeliveryRow::decode(&bytes), Some(row));
-        let earlier = DeliveryRow::decode(&bytes[..bytes.len() - 8]).unwrap();
-        assert_eq!(earlier.parked, Some((5_000, u64::MAX, 3)));
+    fn rows_of_an_earlier_release_do_not_say_how_long_a_wait_was_nor_what_came_before_it() {
+        let last = Some(LastAttempt { status: Some(503), block: 9 });
+        let parked = ParkedRow { due_ms: 5_000, wait_ms: 700, attempts: 3, last };
+        let row =
+            |parked| DeliveryRow { key: MessageKey(1), length: 2, accepted_ms: 3, parked: Some(parked) };
+        let bytes = row(parked).encode();
+        assert_eq!(DeliveryRow::decode(&bytes), Some(row(parked)));
+        let earlier = ParkedRow { last: None, ..parked };
+        assert_eq!(row(earlier).encode(), bytes[..bytes.len() - 10]);
+        assert_eq!(DeliveryRow::decode(&bytes[..bytes.len() - 10]), Some(row(earlier)));
+        let earlier = ParkedRow { wait_ms: u64::MAX, ..earlier };
+        assert_eq!(DeliveryRow::decode(&bytes[..bytes.len() - 18]), Some(row(earlier)));
 
         let state = EndpointState { wait_until_ms: Some(5_000), wait_ms: 700, ..EndpointState::default() };
         let bytes = encode_endpoint(None, state);

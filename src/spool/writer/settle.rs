@@ -6,7 +6,7 @@
 use super::Writer;
 use crate::ids::{EndpointUid, MessageKey, Seq};
 use crate::spool::codec::{delivery_key, seq_key};
-use crate::spool::record::{DeadRow, DeliveryRow, RefsRow, decode_event};
+use crate::spool::record::{DeadRow, DeliveryRow, LastAttempt, ParkedRow, RefsRow, decode_event};
 use crate::spool::{DeadReason, HistoryNote, Parked, StoredEvent};
 use std::sync::Arc;
 
@@ -89,7 +89,10 @@ impl Writer {
             counts.ready = counts.ready.saturating_sub(1);
             counts.parked += 1;
         }
-        row.parked = Some((parked.due_ms, parked.wait_ms, parked.attempts));
+        let Parked { due_ms, wait_ms, attempts, .. } = *parked;
+        // What was tried is part of this commit's block.
+        let last = Some(LastAttempt { status: note.status, block: self.totals.next_block });
+        row.parked = Some(ParkedRow { due_ms, wait_ms, attempts, last });
         self.cache.set_row(parked.seq, uid, Some(row));
         let key = delivery_key(uid, parked.seq);
         self.insert(|store| &store.deliveries, &key, row.encode());
@@ -104,7 +107,7 @@ impl Writer {
     }
 
     /// A delivery that has not ended, with its event in the cache.
-    fn live(&mut self, uid: EndpointUid, seq: Seq) -> fjall::Result<Option<DeliveryRow>> {
+    pub(super) fn live(&mut self, uid: EndpointUid, seq: Seq) -> fjall::Result<Option<DeliveryRow>> {
         if let Some(known) = self.cache.get_mut(seq).and_then(|cached| cached.row(uid)) {
             return Ok(known);
         }
@@ -208,7 +211,7 @@ impl Writer {
             return Ok(());
         }
         // The numbers of a damaged row are lost with it; whether it was parked shows in the other keyspace.
-        let parked = self.read(|store| &store.parked, &key)?.map(|_| (0, 0, 0));
+        let parked = self.read(|store| &store.parked, &key)?.map(|_| ParkedRow::default());
         let row = row.unwrap_or(DeliveryRow { key: MessageKey(0), length: 0, accepted_ms: 0, parked });
         self.meters.read_errors.increment(1);
         tracing::error!(
