@@ -185,15 +185,15 @@ impl Folder {
         super::journal::repair(&self.store(), &self.path, now_ms)
     }
 
-    /// Puts a database that cannot be opened aside, whole, and says where. The one after it numbers endpoints anew: from
-    /// now on nothing that was set aside goes by the numbers of the one in use.
+    /// Notes in the log that endpoints below this number are those of the database beside it.
+    pub(super) fn note_numbers(&self, next_uid: u32) -> io::Result<()> {
+        write_whole(&self.log().join(NUMBERS), &next_uid.to_string())?;
+        File::open(self.log())?.sync_all()
+    }
+
+    /// Puts a database that cannot be opened aside, whole, and says where. The one after it numbers endpoints anew.
     pub(super) fn set_store_aside(&self, now_ms: u64) -> io::Result<PathBuf> {
-        for entry in fs::read_dir(&self.path)? {
-            match fs::remove_file(entry?.path().join(NUMBERS)) {
-                Err(error) if !is_absent(&error) => return Err(error),
-                _ => {}
-            }
-        }
+        forget_numbers(&self.path)?;
         let target = self.free_name(now_ms);
         fs::rename(self.store(), &target)?;
         Ok(target)
@@ -289,6 +289,17 @@ fn hold(mut lock: File, name: &Path) -> Result<File, OpenError> {
     let holder = holder.lines().next().filter(|line| !line.is_empty());
     let holder = holder.unwrap_or("another process").to_owned();
     Err(OpenError::Locked { path: name.to_owned(), holder })
+}
+
+/// From now on nothing that was set aside goes by the numbers of the database in use.
+pub(super) fn forget_numbers(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        match fs::remove_file(entry?.path().join(NUMBERS)) {
+            Err(error) if !is_absent(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether there is no such file.

@@ -1,6 +1,6 @@
 //! Opens what lies in a spool's folder: what of it is damaged is left out, what cannot be opened is put aside.
 
-use super::folder::{Folder, NUMBERS, OpenError};
+use super::folder::{Folder, OpenError};
 use super::meters::Meters;
 use super::offline;
 use super::record::Totals;
@@ -77,6 +77,12 @@ fn open_found(folder: &Folder, ways: &Ways, meters: &Meters, now_ms: u64) -> Res
     };
     meters.open_errors.increment(1);
     let path = folder.log();
+    // Before it goes aside: a power cut between the two would leave it without.
+    if database.is_none()
+        && let Err(error) = note_numbers(&base, folder)
+    {
+        tracing::error!(%error, "whose deliveries that log has cannot be noted: a repair will not know all of them");
+    }
     let aside = folder.set_log_aside(database.as_deref(), now_ms).map_err(|source| OpenError::Io {
         action: "set aside the damaged log",
         path: path.clone(),
@@ -84,21 +90,15 @@ fn open_found(folder: &Folder, ways: &Ways, meters: &Meters, now_ms: u64) -> Res
     })?;
     tracing::error!(%error, aside = %aside.display(),
         "the spool's log cannot be read: it is set aside whole, nothing in it is delivered");
-    let store = Store::over(base, &path, ways, true).map_err(|error| OpenError::Store(error.to_string()))?;
-    if database.is_none()
-        && let Err(error) = note_numbers(&store, &aside)
-    {
-        tracing::error!(%error, "whose deliveries that log has cannot be noted: a repair will not know all of them");
-    }
-    Ok(store)
+    Store::over(base, &path, ways, true).map_err(|error| OpenError::Store(error.to_string()))
 }
 
-/// Notes in a log that was set aside alone which endpoints have the same number in the database that stays: those it
-/// knows of now. The numbers after them are given anew.
-fn note_numbers(store: &Store, log: &Path) -> io::Result<()> {
-    let totals = store.get(&store.meta, b"totals").map_err(|error| io::Error::other(error.to_string()))?;
+/// Notes in a log that is to be set aside alone which endpoints have the same number in the database that stays: those
+/// it knows of now. The numbers after them are given anew.
+fn note_numbers(base: &Base, folder: &Folder) -> io::Result<()> {
+    let totals = base.meta(b"totals").map_err(|error| io::Error::other(error.to_string()))?;
     let known = totals.and_then(|row| Totals::decode(&row)).unwrap_or_default();
-    std::fs::write(log.join(NUMBERS), known.next_uid.to_string())
+    folder.note_numbers(known.next_uid)
 }
 
 /// Opens the database. One that cannot be opened is set aside whole, and an empty one takes its place.

@@ -400,6 +400,12 @@ impl Base {
         batch.commit()
     }
 
+    /// A row about the spool as a whole.
+    pub(super) fn meta(&self, key: &[u8]) -> fjall::Result<Option<Bytes>> {
+        let meta = self.spaces.get(META).ok_or(fjall::Error::Unrecoverable)?;
+        Ok(meta.get(key)?.map(Bytes::from))
+    }
+
     /// Everything set is on disk when this returns.
     pub(super) fn sync(&self) -> fjall::Result<()> {
         self.db.persist(PersistMode::SyncAll)

@@ -12,7 +12,7 @@ use super::{Content, Damage, merge};
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::EndpointState;
 use crate::spool::codec::split_seq_key;
-use crate::spool::folder::LOG;
+use crate::spool::folder::{LOG, forget_numbers};
 use crate::spool::record::{DeadRow, DedupRow, DeliveryRow, KeyAge, RefsRow, encode_endpoint, endpoint_key};
 use crate::spool::store::end::{self, End};
 use crate::spool::store::{Base, FOLDED, RECOUNT, log};
@@ -125,6 +125,10 @@ pub(in crate::spool) fn rebuild(path: &Path, aside: &[PathBuf], now_ms: u64) -> 
         number = log::look(&log::segments(&log)?, end.number, log::SEGMENT, &mut |_, _| {})?;
     }
     end::write(&begun, End { number, folded: end.folded })?;
+    // Which numbers were given is lost: some may be given again.
+    if !matches!(image.get(META, b"totals"), Some(Known::Totals(_))) {
+        forget_numbers(path)?;
+    }
     fs::rename(&begun, &complete)?;
     File::open(path)?.sync_all()?;
     repaired.kept = image.content(&mut Vec::new());

@@ -117,6 +117,25 @@ fn a_log_that_was_set_aside_alone_goes_by_its_own_names_and_by_those_of_its_data
     assert!(lost[0] != lost[1] && lost.iter().all(|name| name.starts_with("endpoint ")), "{other:?}");
 }
 
+#[test]
+fn no_log_goes_by_the_numbers_of_a_database_that_has_lost_which_it_gave() {
+    for whole in [true, false] {
+        let folder = tempdir().unwrap();
+        let path = folder.path();
+        let mut rows = made(&[(5, "e")], &[(5, "m1")]);
+        if whole {
+            rows.push((META, b"totals".to_vec(), Totals { next_uid: 7, ..Totals::default() }.encode()));
+        }
+        in_database(&path.join("store"), rows);
+        let log = path.join("damaged-1");
+        in_log(&log, made(&[], &[(6, "m6")]));
+        fs::write(log.join(NUMBERS), "7").unwrap();
+        // As a start does that finds damage: what was set aside before stays there.
+        crate::spool::offline::rebuild(path, &[], 1_000_000).unwrap();
+        assert_eq!(log.join(NUMBERS).exists(), whole);
+    }
+}
+
 fn open(path: &Path) -> Arc<EmbeddedSpool> {
     let dedup = DedupLimits { window: Duration::from_secs(60), max: 10 };
     let config = SpoolConfig::at(path.to_owned());
