@@ -17,8 +17,10 @@ mod past;
 mod recount;
 mod recover;
 mod settle;
+mod walks;
 
 use self::endpoint::Endpoint;
+use self::walks::Walks;
 use super::cache::Cache;
 use super::embedded::{DedupLimits, Listener};
 use super::folder::Folder;
@@ -137,14 +139,14 @@ pub(super) struct Writer {
     removing: BTreeMap<EndpointUid, Seq>,
     /// Endpoints that have more waiting than `backlog`,
     overflowing: std::collections::BTreeSet<EndpointUid>,
-    /// when some of that is ended next,
+    /// and when some of that is ended next.
     overflow_at: Instant,
-    /// and of which endpoint that was done last.
-    relieved: EndpointUid,
+    /// Which endpoint's turn was last: of those that are removed, of those that have too much.
+    turns: [EndpointUid; 2],
     /// The first place whose deliveries nobody was told of.
     untold: u64,
-    /// Nothing is left before these places: of dedup keys, of dead letters, of history.
-    floors: [u64; 3],
+    /// Where what goes by budget and age is looked for.
+    walks: Walks,
     closing: Option<Reply<()>>,
 }
 
@@ -200,9 +202,9 @@ impl Writer {
             removing: BTreeMap::new(),
             overflowing: std::collections::BTreeSet::new(),
             overflow_at: now,
-            relieved: EndpointUid(u32::MAX),
+            turns: [EndpointUid(u32::MAX); 2],
             untold: 0,
-            floors: [0; 3],
+            walks: Walks::default(),
             closing: None,
         };
         writer.load()?;
@@ -306,6 +308,7 @@ impl Writer {
             Command::Amend { amendment, reply } => self.amend(amendment, reply),
             #[cfg(test)]
             Command::Crash => panic!("told to crash"),
+            said if !self.holds(&said) => {}
             said if self.failing.is_some() => self.kept.push(said),
             said => self.hear(said),
         }
@@ -323,21 +326,15 @@ impl Writer {
     fn apply(&mut self, said: &Command) -> fjall::Result<()> {
         match said {
             Command::Settle { endpoint, epoch, unwritten, seq, settlement } => {
-                if self.holds(*endpoint, *epoch, unwritten) {
-                    self.settle(*endpoint, *seq, settlement.result, &settlement.note)?;
-                    self.raise_low(*endpoint, settlement.low);
-                }
+                self.count(*endpoint, *epoch, unwritten);
+                self.settle(*endpoint, *seq, settlement.result, &settlement.note)?;
+                self.raise_low(*endpoint, settlement.low);
             }
             Command::Park { endpoint, epoch, unwritten, parked, note } => {
-                if self.holds(*endpoint, *epoch, unwritten) {
-                    self.park(*endpoint, parked, note)?;
-                }
+                self.count(*endpoint, *epoch, unwritten);
+                self.park(*endpoint, parked, note)?;
             }
-            Command::Tried { endpoint, epoch, seq, note } => {
-                if self.endpoints.get(endpoint).is_some_and(|known| known.epoch == *epoch) {
-                    self.tried(*endpoint, *seq, note)?;
-                }
-            }
+            Command::Tried { endpoint, seq, note, .. } => self.tried(*endpoint, *seq, note)?,
             Command::PutState { endpoint, state } => self.put_state(*endpoint, *state),
             Command::Remove { endpoint } => {
                 let last = self.endpoints.get(endpoint).map_or(0, |known| known.counts.last);
@@ -357,19 +354,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a lease is in force; if so, one more of what it said is being written. What an older lease says is
-    /// ignored, but it need not wait for it either.
-    fn holds(&mut self, uid: EndpointUid, epoch: u64, unwritten: &Unwritten) -> bool {
-        match self.endpoints.get_mut(&uid) {
-            Some(endpoint) if endpoint.epoch == epoch => {
-                endpoint.written += 1;
-                self.touch(uid);
-                true
-            }
-            _ => {
-                unwritten.written(1);
-                false
-            }
+    /// Whether what is said is heard. What an older lease says is ignored, but it need not wait for it either.
+    fn holds(&self, said: &Command) -> bool {
+        let (endpoint, epoch, unwritten) = match said {
+            Command::Settle { endpoint, epoch, unwritten, .. }
+            | Command::Park { endpoint, epoch, unwritten, .. } => (endpoint, epoch, Some(unwritten)),
+            Command::Tried { endpoint, epoch, .. } => (endpoint, epoch, None),
+            _ => return true,
+        };
+        let holds = self.endpoints.get(endpoint).is_some_and(|known| known.epoch == *epoch);
+        if !holds && let Some(unwritten) = unwritten {
+            unwritten.written(1);
+        }
+        holds
+    }
+
+    /// One more of what a lease said is being written. There may be a newer one since, if that has failed before; nothing
+    /// was read under that before this is written.
+    fn count(&mut self, uid: EndpointUid, epoch: u64, unwritten: &Arc<Unwritten>) {
+        let endpoint = self.touch(uid);
+        if endpoint.epoch == epoch {
+            endpoint.written += 1;
+        } else {
+            self.cycle.older.push((Arc::clone(unwritten), 1));
         }
     }
 
@@ -407,7 +414,7 @@ impl Writer {
         let store = self.store.as_ref().ok_or(fjall::Error::Poisoned)?;
         let space = space(store);
         #[cfg(test)]
-        crate::spool::faults::check_read(&self.config.path, space.name())?;
+        crate::spool::faults::check_read(&self.config.path, space.name(), key)?;
         store.get(space, key).inspect_err(|error| self.unreadable(error))
     }
 

@@ -49,12 +49,16 @@ impl Writer {
             let _ = reply.send(Err(SpoolError::Store(refusal.to_string())));
             return;
         }
+        if let Err(error) = self.prepare(&amendment) {
+            let _ = reply.send(Err(SpoolError::Store(error.to_string())));
+            return;
+        }
         let replays = matches!(amendment, Amendment::Replay(_));
         let amended = match self.amended(amendment) {
             Ok(amended) => amended,
             Err(error) => {
                 let _ = reply.send(Err(SpoolError::Store(error.to_string())));
-                // Part of it was done already, and may not be written without the rest.
+                // Part of it may be done already, and may not be written without the rest.
                 self.unread.get_or_insert(error);
                 return;
             }
@@ -63,6 +67,30 @@ impl Writer {
         // letter, and live events do not wait for syncs of its own.
         self.cycle.durable |= !replays;
         self.cycle.amendments.push((reply, amended));
+    }
+
+    /// Reads all that is needed: what cannot be done for want of that is not begun, and the rest of the commit is written.
+    fn prepare(&mut self, amendment: &Amendment) -> fjall::Result<()> {
+        match amendment {
+            Amendment::Replay(letters) | Amendment::Delete(letters) => {
+                for &(uid, seq) in letters {
+                    if self.letter(uid, seq)?.is_some() {
+                        self.load_event(seq, RefsRow { live: 0, dead: 1 })?;
+                    }
+                }
+            }
+            Amendment::Erase(deliveries) => {
+                for &(uid, seq) in deliveries {
+                    self.live(uid, seq)?;
+                }
+            }
+            Amendment::Scrub(blocks, _) => {
+                for block in blocks {
+                    self.read(|store| &store.history, &block.to_be_bytes())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn amended(&mut self, amendment: Amendment) -> fjall::Result<Amended> {

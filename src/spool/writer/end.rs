@@ -1,7 +1,9 @@
 //! Deliveries that end by a budget or with their endpoint, oldest first.
 //!
-//! What could not be read is not ended, and is tried again a second later.
+//! What could not be read is not ended, and is tried again a second later; where that lasts, those behind it are ended
+//! meanwhile.
 
+use super::walks::Walk;
 use super::{HOUSEKEEPING, NEXT_SLICE, Writer};
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::cache::Cache;
@@ -40,35 +42,51 @@ impl Slice {
     }
 }
 
+/// Nothing more of an endpoint is ended for a moment.
+struct Rests;
+
 impl Writer {
-    /// What is left of removed endpoints is dead. True: there is more to do.
+    /// What is left of removed endpoints is dead. They take turns. True: there is more to do.
     pub(super) fn end_removed(&mut self, slice: &mut Slice) -> bool {
-        let Some((&uid, &last)) = self.removing.iter().next() else { return false };
+        let after = self.removing.range((Bound::Excluded(self.turns[0]), Bound::Unbounded));
+        let next = after.chain(self.removing.range(..=self.turns[0]));
+        let next: Vec<(EndpointUid, Seq)> = next.map(|(uid, last)| (*uid, *last)).take(ROWS).collect();
         let (reason, text) = (DeadReason::EndpointRemoved, "the endpoint was removed");
-        match self.end_oldest(uid, last, slice, (reason, text), |_| true) {
-            // Those of the slice before are written by now.
-            Ok(0) => {
-                self.removing.remove(&uid);
+        let mut more = next.len() < self.removing.len();
+        for (uid, last) in next {
+            if slice.is_over(&self.cache) {
+                return true;
             }
-            Ok(_) => {}
-            Err(_) => return false,
+            self.turns[0] = uid;
+            match self.end_oldest(uid, last, slice, (reason, text), |_| true) {
+                // Those of the slice before are written by now.
+                Ok(0) => {
+                    if !self.walks.steps_over(Walk::Waiting(uid)) {
+                        self.removing.remove(&uid);
+                    }
+                    slice.take();
+                }
+                Ok(_) => more = true,
+                Err(_) => {}
+            }
         }
-        !self.removing.is_empty()
+        more
     }
 
     /// The oldest of what is too much for an endpoint is dead. Endpoints take turns, so that none waits for another that
     /// always has too much. How soon to go on, if any is left.
     pub(super) fn end_overflow(&mut self) -> Duration {
         let mut slice = Slice::of(&self.cache);
-        for _ in 0..self.overflowing.len() {
+        let after = (Bound::Excluded(self.turns[1]), Bound::<EndpointUid>::Unbounded);
+        let next = self.overflowing.range::<EndpointUid, _>(after);
+        let next = next.chain(self.overflowing.range(..=self.turns[1]));
+        let next: Vec<EndpointUid> = next.copied().take(ROWS).collect();
+        let mut failed = 0;
+        for &uid in &next {
             if slice.is_over(&self.cache) {
                 break;
             }
-            let after = (Bound::Excluded(self.relieved), Bound::<EndpointUid>::Unbounded);
-            let next = self.overflowing.range::<EndpointUid, _>(after).next();
-            let next = next.or_else(|| self.overflowing.first());
-            let Some(&uid) = next else { break };
-            self.relieved = uid;
+            self.turns[1] = uid;
             let over = |writer: &Self| {
                 writer.endpoints.get(&uid).is_some_and(|known| known.counts.bytes > writer.config.backlog)
             };
@@ -78,14 +96,14 @@ impl Writer {
                     self.overflowing.remove(&uid);
                 }
                 Ok(_) => {}
-                Err(_) => return HOUSEKEEPING,
+                Err(_) => failed += 1,
             }
         }
-        NEXT_SLICE
+        if failed < next.len() { NEXT_SLICE } else { HOUSEKEEPING }
     }
 
     /// Ends the oldest deliveries of an endpoint, parked ones included, up to `last` and while `wanted` holds. How many
-    /// were looked at.
+    /// were looked at. An error: one cannot be read, now or a moment ago.
     fn end_oldest(
         &mut self,
         uid: EndpointUid,
@@ -93,39 +111,61 @@ impl Writer {
         slice: &mut Slice,
         (reason, text): (DeadReason, &'static str),
         wanted: impl Fn(&Self) -> bool,
-    ) -> fjall::Result<usize> {
+    ) -> Result<usize, Rests> {
         let (Some(store), Some(known)) = (self.store.clone(), self.endpoints.get(&uid)) else { return Ok(0) };
-        let mut oldest = oldest(&store, known.counts, uid, last);
+        let (walk, now) = (Walk::Waiting(uid), self.clock.now());
+        if self.walks.rests(walk, now) {
+            return Err(Rests);
+        }
+        let mut from = self.walks.start(walk);
+        let mut oldest = oldest(&store, known.counts, uid, from, last);
         let mut looked = 0;
         while wanted(self) && !slice.is_over(&self.cache) {
             let Some(seq) = oldest.next() else { break };
-            let seq = seq.inspect_err(|error| self.unreadable(error))?;
+            let Ok(seq) = seq.inspect_err(|error| self.unreadable(error)) else {
+                self.walks.failed_from(walk, from.max(self.low(uid)), now);
+                return Err(Rests);
+            };
             let note =
                 HistoryNote { ended_ms: self.now_ms(), reason: Arc::from(text), ..HistoryNote::default() };
-            if self.settle(uid, seq, Err(reason), &note)? {
-                *self.cycle.died.entry((uid, reason)).or_default() += 1;
-            }
-            // All up to this one were listed, ready or parked, and none of them waits any more: nobody needs to walk
-            // over what is left of them again.
-            self.raise_low(uid, Seq(seq.0.saturating_add(1)));
             slice.take();
             looked += 1;
+            from = seq.0.saturating_add(1);
+            match self.settle(uid, seq, Err(reason), &note) {
+                Ok(ended) => {
+                    if ended {
+                        *self.cycle.died.entry((uid, reason)).or_default() += 1;
+                    }
+                    // All up to this one were listed, ready or parked, and none of them waits any more: nobody needs to
+                    // walk over what is left of them again.
+                    if self.walks.reached(walk, seq.0) {
+                        self.raise_low(uid, Seq(from));
+                    }
+                }
+                Err(_) if self.walks.failed_at(walk, seq.0, now) => {}
+                Err(_) => return Err(Rests),
+            }
         }
         Ok(looked)
     }
+
+    fn low(&self, uid: EndpointUid) -> u64 {
+        self.endpoints.get(&uid).map_or(0, |known| known.counts.low)
+    }
 }
 
-/// The deliveries of an endpoint in their order, as they were before this commit: those that are ready from where there
-/// may be any, and those that are parked. A few rows are read at a time.
+/// The deliveries of an endpoint in their order from `from` to `last`, as they were before this commit: those that are
+/// ready from where there may be any, and those that are parked. A few rows are read at a time.
 fn oldest(
     store: &Store,
     counts: Counts,
     uid: EndpointUid,
+    from: u64,
     last: Seq,
 ) -> impl Iterator<Item = fjall::Result<Seq>> {
     let rows = move |space: &Space, some: bool, first: u64| {
         // Not a single one, then.
-        let first = if some { first } else { u64::MAX };
+        let first = if some { first.max(from) } else { u64::MAX };
         let rows = store.range(space, delivery_key(uid, Seq(first))..=delivery_key(uid, last));
         rows.filter_map(|row| match row {
             Ok((key, _)) => split_delivery_key(&key).map(|(_, seq)| Ok(seq)),

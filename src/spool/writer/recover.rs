@@ -12,6 +12,7 @@
 //! the disk reads again or a person puts a copy in its place; where that has zeros for what could not be read, the
 //! checksums tell, and it is repaired.
 
+use super::walks::Walks;
 use super::{Command, Cycle, Endpoint, RETRY, Writer};
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::codec::{delivery_key, seq_key, split_delivery_key};
@@ -36,7 +37,7 @@ impl Writer {
         let number = |key: &[u8]| key.try_into().ok().map(|key| EndpointUid(u32::from_be_bytes(key)));
         self.cache.clear();
         // What a failed commit removed is still there.
-        self.floors = [0; 3];
+        self.walks = Walks::default();
         self.endpoints.retain(|_, endpoint| {
             let Endpoint { epoch, unwritten, .. } = std::mem::take(endpoint);
             *endpoint = Endpoint { epoch, unwritten, ..Endpoint::default() };
@@ -108,7 +109,7 @@ impl Writer {
         self.unread = None;
         self.unsure |= operation != "read";
         self.kept.extend(cycle.said);
-        self.cycle = Cycle { leases: cycle.leases, older: cycle.older, ..Cycle::default() };
+        self.cycle = Cycle { leases: cycle.leases, ..Cycle::default() };
         tracing::error!(%error, operation, "the spool fails; nothing is accepted until it works again");
         if self.announced {
             self.retry_at = self.clock.now() + RETRY;
@@ -134,10 +135,10 @@ impl Writer {
             return;
         }
         self.failing = None;
-        let Cycle { leases, older, .. } = std::mem::take(&mut self.cycle);
+        // What was said is counted as it is applied again.
+        let Cycle { leases, .. } = std::mem::take(&mut self.cycle);
         let uids: Vec<EndpointUid> = leases.iter().map(|(_, lease)| lease.endpoint).collect();
         self.cycle.leases = leases;
-        self.cycle.older = older;
         for uid in uids {
             self.touch(uid);
         }
