@@ -39,7 +39,7 @@ pub use by_hand::{ByHand, HandWriter};
 pub use contract::{
     Accepted, Append, Backlog, Committed, DeadReason, DedupKey, EndpointState, HistoryNote, Lease, NewEvent,
     Parked, Pending, ReadLimit, Receipt, Refusal, Settlement, Spool, SpoolError, SpoolEvent, Steps,
-    StoredEvent, Unwritten, Wake,
+    StoredEvent, Trouble, Unwritten, Wake,
 };
 pub use disk::{Disk, SystemDisk};
 pub use embedded::{DedupLimits, EmbeddedSpool, Listener};

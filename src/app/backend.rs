@@ -59,7 +59,8 @@ impl AdminBackend for Backend {
         if self.draining.is_cancelled() {
             return Err("stopping".to_owned());
         }
-        self.spool.trouble().map_or(Ok(()), Err)
+        // A balancer that leaves a daemon out because of what waits would not help what waits.
+        self.spool.trouble().filter(|trouble| !trouble.full).map_or(Ok(()), |trouble| Err(trouble.reason))
     }
 
     async fn reload(&self) -> ReloadReport {
@@ -70,21 +71,22 @@ impl AdminBackend for Backend {
         let reload = self.reload.status().await;
         let table = self.router.table();
         let (sight, seen) = (self.sight(), Arc::clone(&table));
-        let look = move || (sight.endpoints(&seen, None), sight.bytes());
-        let (mut endpoints, bytes) = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+        let look = move || sight.endpoints(&seen, None);
+        let mut endpoints = tokio::task::spawn_blocking(look).await.unwrap_or_default();
         mark_rejected(&mut endpoints, reload.iter().flat_map(|reload| &reload.invalid));
         let errors = reload.iter().flat_map(|reload| &reload.errors).map(ConfigIssue::from).collect();
+        let trouble = self.spool.trouble().map(|trouble| trouble.reason);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.clock.now().saturating_duration_since(self.started).as_secs(),
             generation: table.generation.0,
-            unready: self.ready().err(),
+            unready: self.ready().err().or_else(|| trouble.clone()),
             endpoints,
             spool: SpoolStatus {
                 path: self.daemon.spool.path.display().to_string(),
-                bytes,
+                bytes: self.spool.pending(),
                 max_bytes: self.config.load().spool.max_bytes,
-                trouble: self.spool.trouble(),
+                trouble,
             },
             config: ConfigStatus {
                 path: self.path.display().to_string(),

@@ -98,11 +98,6 @@ impl Sight {
         endpoints.sort_by(|a, b| (&a.name, &a.account).cmp(&(&b.name, &b.account)));
         endpoints
     }
-
-    /// Bytes of all bodies that wait.
-    pub(super) fn bytes(&self) -> u64 {
-        self.spool.backlogs().iter().map(|backlog| backlog.bytes).sum()
-    }
 }
 
 fn wanted(entry: Option<&Entry>, which: impl Fn(&EndpointSpec) -> &Selection) -> Vec<String> {

@@ -67,7 +67,7 @@ impl Failure {
             // What the daemon cannot make sense of came from the arguments.
             400 => Exit::Usage,
             404 => Exit::NotFound,
-            409 | 412 => Exit::Changed,
+            412 => Exit::Changed,
             _ => Exit::Failed,
         };
         let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();

@@ -7,8 +7,10 @@
 pub(super) enum Kind {
     /// A whole number within a range.
     Integer(u64, u64),
-    /// A number.
+    /// A number from 0 to 1.
     Number,
+    /// A number above 0, at most 1.
+    Share,
     /// `true` or `false`.
     Boolean,
     /// A string.
@@ -260,7 +262,7 @@ pub(super) const DELIVERY: &[Key] = &[
     ),
     live(
         "breaker.ratio",
-        Kind::Number,
+        Kind::Share,
         "0.5",
         "or when this part of its attempts failed: more than 0, at most 1,",
     ),

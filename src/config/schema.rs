@@ -103,6 +103,7 @@ fn leaf(key: &Key) -> Value {
         Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Number => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        Kind::Share => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }),
         Kind::Text | Kind::Address => json!({ "type": "string" }),
         Kind::Duration => duration(),
         Kind::Durations => json!({ "type": "array", "items": duration(), "maxItems": 100 }),
@@ -121,6 +122,7 @@ fn leaf(key: &Key) -> Value {
     .cloned()
     .unwrap_or_default();
     schema.insert("description".to_owned(), json!(key.meaning));
+    schema.insert("x-live".to_owned(), json!(key.live));
     if let Some(default) = default(key) {
         schema.insert("default".to_owned(), default);
     }
@@ -182,7 +184,7 @@ fn takes(kind: Kind) -> String {
         Kind::Integer(least, most) if least == most => format!("{least}"),
         Kind::Integer(least, most) => format!("whole number, {least} to {most}"),
         Kind::Boolean => "`true`, `false`".to_owned(),
-        Kind::Number => "number".to_owned(),
+        Kind::Number | Kind::Share => "number".to_owned(),
         Kind::Text => "string".to_owned(),
         Kind::Address => "address and port".to_owned(),
         Kind::Duration => "duration".to_owned(),

@@ -101,6 +101,13 @@ fn the_schema_lists_every_key_with_its_default() {
     let schema = schema(FileKind::Daemon, &sinks());
     let listen = &schema["properties"]["ingress"]["properties"]["listen"];
     assert_eq!(listen["default"], "127.0.0.1:8080");
+    let live = |path: &str| {
+        schema.pointer(&format!("/properties/{path}/x-live")).and_then(serde_json::Value::as_bool)
+    };
+    assert_eq!(live("ingress/properties/listen"), Some(false), "it holds from the next start on");
+    assert_eq!(live("ingress/properties/max_body"), Some(true));
+    let ratio = schema.pointer("/properties/defaults/properties/breaker/properties/ratio").expect("a key");
+    assert_eq!((&ratio["exclusiveMinimum"], &ratio["minimum"]), (&0.into(), &serde_json::Value::Null));
     let item = &schema["properties"]["ingress"]["properties"]["publisher"]["items"];
     assert_eq!(item["properties"]["rate"]["type"], "string");
     let schema = super::schema(FileKind::Endpoint, &sinks());

@@ -25,7 +25,7 @@ pub(super) fn accepted(receipts: &[Accepted], array: bool) -> Answer {
         body.push_str("]}");
     }
     let mut answer = Response::new(Full::new(Bytes::from(body)));
-    let repeats = receipts.iter().all(|receipt| receipt.duplicate);
+    let repeats = !receipts.is_empty() && receipts.iter().all(|receipt| receipt.duplicate);
     *answer.status_mut() = if repeats { StatusCode::OK } else { StatusCode::ACCEPTED };
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer

@@ -144,6 +144,15 @@ pub struct Parked {
     pub attempts: u32,
 }
 
+/// Why the store takes no events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// One line for people.
+    pub reason: String,
+    /// It works, and has as much undelivered work as it may have: deliveries make room.
+    pub full: bool,
+}
+
 /// How much to read at once; whichever is reached first ends it, but at least one delivery is read.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadLimit {
@@ -430,8 +439,11 @@ pub trait Spool: Send + Sync + 'static {
     /// Makes everything that waits for an endpoint dead.
     fn remove_endpoint(&self, endpoint: EndpointUid);
 
+    /// Bytes of undelivered work: bodies, each counted once.
+    fn pending(&self) -> u64;
+
     /// Why the store cannot take events now, if it cannot.
-    fn trouble(&self) -> Option<String>;
+    fn trouble(&self) -> Option<Trouble>;
 
     /// Writes everything said so far, syncs it and closes the store.
     fn close(&self) -> BoxFuture<'static, Result<(), SpoolError>>;

@@ -9,7 +9,7 @@ use super::store::{Store, Ways};
 use super::writer::{Amended, Amendment, Command, Parts, Writer};
 use super::{
     Append, Backlog, EndpointState, HistoryNote, Lease, Parked, Pending, ReadLimit, Refusal, Settlement,
-    Spool, SpoolError, SpoolEvent,
+    Spool, SpoolError, SpoolEvent, Trouble,
 };
 use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, unix_ms};
@@ -198,7 +198,7 @@ impl EmbeddedSpool {
     fn tell(&self, command: Command) {
         let Err(unsent) = self.commands.send(command) else { return };
         // Closed, or its thread is gone: nobody will take anything from now on.
-        self.shared.set_trouble(Some(SpoolError::Closed.to_string()));
+        self.shared.set_trouble(Some(Trouble { reason: SpoolError::Closed.to_string(), full: false }));
         if let Command::Append(append) = unsent.0 {
             let _ = append.reply.send(Err(Refusal::Failing(SpoolError::Closed.to_string())));
         }
@@ -392,7 +392,11 @@ impl Spool for EmbeddedSpool {
         self.tell(Command::Remove { endpoint });
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn pending(&self) -> u64 {
+        self.shared.pending()
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
         self.shared.trouble()
     }
 

@@ -1,11 +1,12 @@
 //! What the writer publishes after each commit, for everybody else to read.
 
-use super::EndpointState;
 use super::names::Names;
 use super::record::Counts;
 use super::store::Store;
+use super::{EndpointState, Trouble};
 use crate::ids::EndpointUid;
 use rustc_hash::FxHashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What an endpoint has to do, and remembers.
@@ -26,7 +27,8 @@ pub(super) struct Shared {
     names: Mutex<Names>,
     /// Those that have something to do or remember: of very many endpoints, few.
     seen: Mutex<FxHashMap<EndpointUid, Seen>>,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
+    pending: AtomicU64,
 }
 
 impl Shared {
@@ -79,12 +81,20 @@ impl Shared {
         known.retain(|_, seen| *seen != Seen::default());
     }
 
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(super) fn trouble(&self) -> Option<Trouble> {
         lock(&self.trouble).clone()
     }
 
-    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+    pub(super) fn set_trouble(&self, trouble: Option<Trouble>) {
         *lock(&self.trouble) = trouble;
+    }
+
+    pub(super) fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_pending(&self, bytes: u64) {
+        self.pending.store(bytes, Ordering::Relaxed);
     }
 }
 

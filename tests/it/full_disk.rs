@@ -306,3 +306,34 @@ async fn a_slow_disk_delays_acceptances_and_nothing_else() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_daemon_with_as_much_undelivered_work_as_it_may_have_is_ready_and_says_so() {
+    let receiver = Receiver::start().await;
+    let paused = ["a", "b", "c"];
+    let setup = paused.iter().fold(daemon().config("[spool]\nmax_bytes = \"1 GiB\""), |setup, name| {
+        setup.endpoint(name, |e| {
+            e.url(receiver.url("/acme")).key("state = \"paused\"");
+        })
+    });
+    let mut daemon = setup.start().await;
+    assert_eq!(daemon.post(event(1)).await.status, 202);
+    let status = daemon.status().await;
+    let bytes = status["spool"]["bytes"].as_u64().expect("a number");
+    assert!((200_000..300_000).contains(&bytes), "each body counts once: {bytes}");
+    daemon
+        .wait_until("the metric says the same", |metrics| {
+            metrics.sum("postrider_spool_bytes", &[("kind", "pending")]) == bytes as f64
+        })
+        .await;
+
+    let file = daemon.dir().join("postrider.toml");
+    let text = fs::read_to_string(&file).expect("it is there");
+    fs::write(&file, text.replace("1 GiB", "64 KiB")).expect("written");
+    assert_eq!(daemon.reload().await.status, 200);
+    until(SEE, "it says that it is full", async || !daemon.status().await["spool"]["trouble"].is_null())
+        .await;
+    assert!(!daemon.status().await["unready"].is_null(), "it takes no events");
+    assert_eq!(daemon.post(event(2)).await.status, 503);
+    assert_eq!(daemon.ready().await, 200);
+}

@@ -237,3 +237,24 @@ async fn an_answer_is_kept_only_where_the_endpoint_says_so() {
         assert_eq!(answer, wanted, "{shown}");
     }
 }
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_retried_is_a_command_that_failed() {
+    let receiver = Receiver::start().await;
+    let mut daemon = daemon()
+        .endpoint("acme", |e| {
+            e.url(receiver.url("/acme"));
+        })
+        .start()
+        .await;
+    daemon.post(event("m", "sent")).await;
+    let mut id = String::new();
+    until(TIME, "it is delivered", async || {
+        let page = get(&mut daemon, "/api/v1/deliveries?state=delivered").await;
+        id = page["deliveries"][0]["id"].as_str().unwrap_or_default().to_owned();
+        !id.is_empty()
+    })
+    .await;
+    assert_eq!(daemon.admin(Method::POST, &format!("/api/v1/deliveries/{id}/retry"), "").await.status, 409);
+    assert_eq!(daemon.command(&["deliveries", "retry", &id]).0, 1);
+}

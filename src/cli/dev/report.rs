@@ -19,6 +19,7 @@ pub(super) fn addresses(scene: &Scene<'_>) -> String {
     format!(
         "
   ingress    http://{ingress}/v1/events
+  page       http://{admin}/
   status     http://{admin}/api/v1/status
   metrics    http://{admin}/metrics
   receiver   http://127.0.0.1:{receiver}, a password for each path

@@ -4,7 +4,7 @@ use super::*;
 use crate::ids::{EndpointUid, Seq};
 use crate::spool::{
     Append, Backlog, EndpointState, HistoryNote, Lease, Parked, Pending, ReadLimit, Settlement, Spool,
-    SpoolError,
+    SpoolError, Trouble,
 };
 use futures_util::future::BoxFuture;
 use std::sync::atomic::AtomicUsize;
@@ -115,7 +115,11 @@ impl Spool for Counting {
         self.0.remove_endpoint(endpoint);
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn pending(&self) -> u64 {
+        self.0.pending()
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
         self.0.trouble()
     }
 

@@ -3,7 +3,7 @@
 use super::{Answer, Cycle, Writer};
 use crate::ids::EndpointUid;
 use crate::spool::record::{Counts, endpoint_key};
-use crate::spool::{Committed, SpoolEvent, Wake};
+use crate::spool::{Committed, SpoolEvent, Trouble, Wake};
 
 impl Writer {
     /// Writes what was applied since the last commit and answers who waits for it.
@@ -154,6 +154,7 @@ impl Writer {
 
     /// Shows everybody the numbers of these endpoints.
     fn publish(&self, endpoints: &[EndpointUid]) {
+        self.shared.set_pending(self.totals.pending);
         if endpoints.is_empty() {
             return;
         }
@@ -166,6 +167,7 @@ impl Writer {
 
     /// Shows everybody all numbers, and the store they come from.
     pub(super) fn publish_all(&self) {
+        self.shared.set_pending(self.totals.pending);
         let seen = self.endpoints.iter();
         self.shared.see_all(seen.map(|(uid, endpoint)| (*uid, endpoint.epoch, endpoint.counts)));
         self.shared.set_store(self.store.clone());
@@ -173,15 +175,15 @@ impl Writer {
 
     /// Says why events cannot be taken, if that is so.
     pub(super) fn publish_trouble(&self) {
-        let trouble = match &self.failing {
-            Some(refusal) => Some(refusal.to_string()),
-            None if self.disk_full => Some("the disk is full".to_owned()),
+        let (reason, full) = match &self.failing {
+            Some(refusal) => (refusal.to_string(), false),
+            None if self.disk_full => ("the disk is full".to_owned(), false),
             None if self.totals.pending >= self.config.max_bytes => {
-                Some("max_bytes of undelivered work wait".to_owned())
+                ("max_bytes of undelivered work wait".to_owned(), true)
             }
-            None => None,
+            None => return self.shared.set_trouble(None),
         };
-        self.shared.set_trouble(trouble);
+        self.shared.set_trouble(Some(Trouble { reason, full }));
     }
 }
 
