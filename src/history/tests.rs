@@ -294,19 +294,24 @@ async fn a_parked_delivery_is_listed_with_its_last_attempt_and_found_by_its_code
     assert!(with_codes(&history, Some(200..=299)).await.is_empty());
     assert_eq!(reasons(&history).await, ["", "", "last of 2", "", ""].map(str::to_owned));
 
+    // It is probed.
+    let probed = HistoryNote { attempts: 2, status: Some(418), ..HistoryNote::default() };
+    spool.tried(&lease, waiting[2].event.seq, probed);
+    spool.acquire(EndpointUid(9)).await.unwrap();
+    assert_eq!(with_codes(&history, Some(418..=418)).await, [row("m2", 418)]);
+
     // All history goes.
     let settings = SpoolConfig { history_bytes: 0, ..SpoolConfig::at(folder.path().join("data")) };
     spool.set_limits(&settings, DedupLimits { window: Duration::from_secs(60), max: 10 });
     settle_all(&spool, B, Ok(())).await;
-    loop {
-        let left = spool.look(crate::spool::past::next_block).await.unwrap();
-        if left == 0 {
-            break;
+    let gone = async {
+        while spool.look(crate::spool::past::next_block).await.unwrap() > 0 {
+            spool.acquire(EndpointUid(9)).await.unwrap();
         }
-        spool.acquire(EndpointUid(9)).await.unwrap();
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
     assert_eq!(with_codes(&history, Some(500..=599)).await, failed);
-    assert_eq!(with_codes(&history, Some(404..=404)).await, [row("m2", 404)]);
+    assert_eq!(with_codes(&history, Some(418..=418)).await, [row("m2", 418)]);
     assert_eq!(reasons(&history).await, [""; 5].map(str::to_owned));
 }
 

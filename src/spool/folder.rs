@@ -294,7 +294,13 @@ fn hold(mut lock: File, name: &Path) -> Result<File, OpenError> {
 /// From now on nothing that was set aside goes by the numbers of the database in use.
 pub(super) fn forget_numbers(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
-        match fs::remove_file(entry?.path().join(NUMBERS)) {
+        let entry = entry?;
+        let name = entry.file_name();
+        // Others are not ours, and may not be ours to look into.
+        if name != "log" && !name.to_string_lossy().starts_with("damaged-") {
+            continue;
+        }
+        match fs::remove_file(entry.path().join(NUMBERS)) {
             Err(error) if !is_absent(&error) => return Err(error),
             _ => {}
         }

@@ -248,11 +248,10 @@ fn segments_down(store: &Store, at: u64) -> impl Iterator<Item = Result<(u64, By
     })
 }
 
-/// The first segments that end at block `floor` or before, with their bytes.
-pub(super) fn segments_up_to(store: &Store, floor: u64, most: usize) -> Vec<(u64, usize)> {
-    let rows = store.range(&store.history_index, ..=floor.to_be_bytes());
-    let rows = rows.take(most).filter_map(Result::ok);
-    rows.filter_map(|(key, row)| Some((split_seq_key(&key)?, row.len()))).collect()
+/// The segments that end at block `first` or later, and before block `end`, with their bytes.
+pub(super) fn segments(store: &Store, first: u64, end: u64) -> impl Iterator<Item = (u64, usize)> + use<'_> {
+    let rows = store.range(&store.history_index, first.to_be_bytes()..end.to_be_bytes());
+    rows.map_while(Result::ok).filter_map(|(key, row)| Some((split_seq_key(&key)?, row.len())))
 }
 
 /// Which way a walk through the dead letters goes.

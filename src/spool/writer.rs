@@ -93,6 +93,8 @@ struct Cycle {
     /// Who amended waits for this commit.
     amendments: Vec<(Reply<Amended>, Amended)>,
     erased: BTreeMap<EndpointUid, Vec<Seq>>,
+    /// What was set aside in this commit: what is read of it is out of date.
+    aside: std::collections::BTreeSet<(Seq, EndpointUid)>,
     /// Said once and never again by whoever said it: kept until it is written.
     said: Vec<Command>,
 }
@@ -334,7 +336,7 @@ impl Writer {
                 self.count(*endpoint, *epoch, unwritten);
                 self.park(*endpoint, parked, note)?;
             }
-            Command::Tried { endpoint, seq, note, .. } => self.tried(*endpoint, *seq, note)?,
+            Command::Tried { endpoint, seq, note, .. } => self.probed(*endpoint, *seq, note)?,
             Command::PutState { endpoint, state } => self.put_state(*endpoint, *state),
             Command::Remove { endpoint } => {
                 let last = self.endpoints.get(endpoint).map_or(0, |known| known.counts.last);

@@ -5,6 +5,7 @@ use crate::ids::MessageKey;
 use crate::policy::Window;
 use crate::spool::Parked;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone)]
@@ -184,7 +185,12 @@ async fn check(rig: &Rig, hands: &[Hands], model: &Model, dead: [u64; 3]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 12,
+        max_shrink_iters: 200,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/regressions/spool-model.txt"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_spool_does_what_a_simple_model_does(steps in proptest::collection::vec(step(), 1..40)) {

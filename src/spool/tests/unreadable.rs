@@ -253,5 +253,75 @@ async fn keys_are_forgotten_though_one_row_lasts_unreadable() {
     seconds(&mut hand, 8);
     assert_eq!((hand.rows("dedup"), hand.rows("dedup_order")), (4, 1));
     seconds(&mut hand, 8);
-    assert_eq!((hand.rows("dedup"), hand.rows("dedup_order")), (1, 0), "it says itself that it is too old");
+    assert_eq!((hand.rows("dedup"), hand.rows("dedup_order")), (1, 1));
+    fail_reads(&hand, "dedup", 0);
+    seconds(&mut hand, 70);
+    assert_eq!((hand.rows("dedup"), hand.rows("dedup_order")), (0, 0));
+}
+
+#[tokio::test]
+async fn for_want_of_descriptors_what_is_newer_does_not_die_in_place_of_what_is_older() {
+    let heavy = |message: &str| NewEvent { body: Bytes::from(vec![b'x'; 1_000]), ..event(message, &[A]) };
+    let mut hand = cold(vec![heavy("m0"), heavy("m1")], |config| config.backlog = 2_500).await;
+    let lease = hand.lease(A).await;
+    fail_reads(&hand, "events", u32::MAX);
+    hand.append(vec![heavy("m2")]).await;
+    seconds(&mut hand, 30);
+    assert_eq!(hand.counts(A), (3, 0, 0, 3_000));
+    fail_reads(&hand, "events", 0);
+    seconds(&mut hand, 2);
+    assert_eq!(messages(&hand.all(&lease).await), ["m1", "m2"]);
+}
+
+#[tokio::test]
+async fn what_is_too_much_and_was_stepped_over_dies_later_without_another_event() {
+    let heavy = |message: &str| NewEvent { body: Bytes::from(vec![b'x'; 1_000]), ..event(message, &[A]) };
+    let mut hand = cold(vec![heavy("m0"), heavy("m1")], |_| {}).await;
+    let lease = hand.lease(A).await;
+    let oldest = hand.all(&lease).await[0].event.seq;
+    faults::inject_bad_row(&hand.config.path, "events", &seq_key(oldest));
+    hand.config.backlog = 500;
+    let mut hand = hand.reopen();
+    seconds(&mut hand, 16);
+    assert_eq!(hand.counts(A), (1, 0, 1, 1_000));
+    fail_reads(&hand, "events", 0);
+    seconds(&mut hand, 70);
+    assert_eq!(hand.counts(A), (0, 0, 2, 0));
+}
+
+#[tokio::test]
+async fn very_many_removed_endpoints_that_are_stuck_keep_nothing_else_from_its_end() {
+    let many: Vec<EndpointUid> = (100..300).map(EndpointUid).collect();
+    let all = vec![event("m0", &many), event("m1", &[A])];
+    let mut hand = cold(all, |config| config.keep_dead = Duration::from_secs(60)).await;
+    let lease = hand.lease(A).await;
+    let seq = hand.all(&lease).await[0].event.seq;
+    hand.settle(&lease, seq, Err(DeadReason::Exhausted));
+    faults::inject_bad_row(&hand.config.path, "events", &seq_key(Seq(seq.0 - 1)));
+    many.iter().for_each(|uid| hand.spool.remove_endpoint(*uid));
+    hand.turn();
+    seconds(&mut hand, 30);
+    assert_eq!(hand.rows("deliveries"), 200);
+    assert_eq!(hand.rows("dead"), 1);
+    seconds(&mut hand, 40);
+    assert_eq!((hand.rows("deliveries"), hand.rows("dead")), (200, 0));
+}
+
+#[tokio::test]
+async fn a_damaged_event_that_is_met_more_than_once_between_two_commits_counts_once() {
+    let mut hand = cold(vec![event("m0", &[A, B]), event("m1", &[A])], |_| {}).await;
+    let (a, b) = (hand.lease(A).await, hand.lease(B).await);
+    let damaged = hand.all(&b).await[0].event.seq;
+    assert_eq!(hand.spool.pending(), 32);
+    let store = hand.spool.store().unwrap();
+    let mut batch = crate::spool::store::Batch::default();
+    batch.insert(store.events, &seq_key(damaged), vec![7; 9]);
+    store.write(&mut batch).unwrap();
+    drop(store);
+    for lease in [&a, &a, &b, &b] {
+        hand.all(lease).await;
+    }
+    hand.turn();
+    assert_eq!((hand.counts(A), hand.counts(B)), ((1, 0, 0, 16), (0, 0, 0, 0)));
+    assert_eq!((hand.spool.pending(), hand.rows("damaged")), (16, 1));
 }

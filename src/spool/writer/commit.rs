@@ -191,6 +191,7 @@ impl Writer {
 fn recycled(mut done: Cycle) -> Cycle {
     done.keys.clear();
     done.amended.clear();
+    done.aside.clear();
     done.events.clear();
     done.endpoints.clear();
     done.said.clear();

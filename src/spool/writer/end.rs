@@ -52,25 +52,26 @@ impl Writer {
         let next = after.chain(self.removing.range(..=self.turns[0]));
         let next: Vec<(EndpointUid, Seq)> = next.map(|(uid, last)| (*uid, *last)).take(ROWS).collect();
         let (reason, text) = (DeadReason::EndpointRemoved, "the endpoint was removed");
-        let mut more = next.len() < self.removing.len();
+        let unseen = next.len() < self.removing.len();
+        let (mut more, mut gone) = (false, false);
         for (uid, last) in next {
             if slice.is_over(&self.cache) {
                 return true;
             }
             self.turns[0] = uid;
             match self.end_oldest(uid, last, slice, (reason, text), |_| true) {
+                Ok(0) if self.walks.steps_over(Walk::Waiting(uid)) => self.walks.rest(Walk::Waiting(uid)),
                 // Those of the slice before are written by now.
                 Ok(0) => {
-                    if !self.walks.steps_over(Walk::Waiting(uid)) {
-                        self.removing.remove(&uid);
-                    }
+                    self.removing.remove(&uid);
                     slice.take();
+                    gone = true;
                 }
                 Ok(_) => more = true,
                 Err(_) => {}
             }
         }
-        more
+        more || (unseen && gone)
     }
 
     /// The oldest of what is too much for an endpoint is dead. Endpoints take turns, so that none waits for another that
@@ -92,6 +93,10 @@ impl Writer {
             };
             let (reason, text) = (DeadReason::Overflow, "more waited for this endpoint than backlog allows");
             match self.end_oldest(uid, Seq(u64::MAX), &mut slice, (reason, text), over) {
+                Ok(0) if over(self) && self.walks.steps_over(Walk::Waiting(uid)) => {
+                    self.walks.rest(Walk::Waiting(uid));
+                    failed += 1;
+                }
                 Ok(looked) if looked == 0 || !over(self) => {
                     self.overflowing.remove(&uid);
                 }
@@ -113,18 +118,23 @@ impl Writer {
         wanted: impl Fn(&Self) -> bool,
     ) -> Result<usize, Rests> {
         let (Some(store), Some(known)) = (self.store.clone(), self.endpoints.get(&uid)) else { return Ok(0) };
-        let (walk, now) = (Walk::Waiting(uid), self.clock.now());
+        let (walk, now, counts) = (Walk::Waiting(uid), self.clock.now(), known.counts);
         if self.walks.rests(walk, now) {
             return Err(Rests);
         }
         let mut from = self.walks.start(walk);
-        let mut oldest = oldest(&store, known.counts, uid, from, last);
+        let mut oldest = oldest(&store, counts, uid, from, last);
         let mut looked = 0;
         while wanted(self) && !slice.is_over(&self.cache) {
             let Some(seq) = oldest.next() else { break };
-            let Ok(seq) = seq.inspect_err(|error| self.unreadable(error)) else {
-                self.walks.failed_from(walk, from.max(self.low(uid)), now);
-                return Err(Rests);
+            let seq = match seq {
+                Ok(seq) => seq,
+                Err(error) => {
+                    self.unreadable(&error);
+                    let first = if counts.parked > 0 { from } else { from.max(counts.low) };
+                    self.walks.failed_from(walk, first, &error, now);
+                    return Err(Rests);
+                }
             };
             let note =
                 HistoryNote { ended_ms: self.now_ms(), reason: Arc::from(text), ..HistoryNote::default() };
@@ -142,15 +152,11 @@ impl Writer {
                         self.raise_low(uid, Seq(from));
                     }
                 }
-                Err(_) if self.walks.failed_at(walk, seq.0, now) => {}
+                Err(error) if self.walks.failed_at(walk, seq.0, &error, now) => {}
                 Err(_) => return Err(Rests),
             }
         }
         Ok(looked)
-    }
-
-    fn low(&self, uid: EndpointUid) -> u64 {
-        self.endpoints.get(&uid).map_or(0, |known| known.counts.low)
     }
 }
 

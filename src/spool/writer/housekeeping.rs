@@ -81,7 +81,7 @@ impl Writer {
             }
             let due = if expired { usize::MAX } else { usize::try_from(over).unwrap_or(usize::MAX) };
             let (gone, kept) = ages.split_at(due.min(SLICE - seen).min(ages.len()));
-            let mut keys = Vec::with_capacity(gone.len());
+            let (mut keys, mut left) = (Vec::with_capacity(gone.len()), Vec::new());
             for age in gone {
                 match self.read(|store| &store.dedup, &age.key) {
                     Ok(row) => {
@@ -90,21 +90,24 @@ impl Writer {
                             keys.push(age.key);
                         }
                     }
-                    // It may be of a later event by now. If not, it says itself that it is too old.
-                    Err(_) if self.walks.failed_at(Walk::Dedup, place, self.clock.now()) => {}
+                    Err(error) if self.walks.failed_at(Walk::Dedup, place, &error, self.clock.now()) => {
+                        left.push(*age);
+                    }
                     Err(_) => return false,
                 }
             }
+            let forgotten = gone.len().saturating_sub(left.len()) as u64;
             if !expired {
-                self.meters.dedup_forgotten.increment(gone.len() as u64);
+                self.meters.dedup_forgotten.increment(forgotten);
             }
-            if kept.is_empty() {
+            left.extend_from_slice(kept);
+            if left.is_empty() {
                 self.remove(|store| &store.dedup_order, &place.to_be_bytes());
                 self.walks.reached(Walk::Dedup, place);
             } else {
-                self.insert(|store| &store.dedup_order, &place.to_be_bytes(), KeyAge::encode(place, kept));
+                self.insert(|store| &store.dedup_order, &place.to_be_bytes(), KeyAge::encode(place, &left));
             }
-            self.totals.dedup = self.totals.dedup.saturating_sub(gone.len() as u64);
+            self.totals.dedup = self.totals.dedup.saturating_sub(forgotten);
             for key in keys {
                 self.remove(|store| &store.dedup, &key);
             }
@@ -130,7 +133,7 @@ impl Writer {
                     self.walks.reached(Walk::Dead, order);
                 }
                 Ok(false) => return false,
-                Err(_) if self.walks.failed_at(Walk::Dead, order, self.clock.now()) => {}
+                Err(error) if self.walks.failed_at(Walk::Dead, order, &error, self.clock.now()) => {}
                 Err(_) => return false,
             }
         }
@@ -172,7 +175,7 @@ impl Writer {
             self.totals.history_bytes = self.totals.history_bytes.saturating_sub(block.len() as u64);
             self.walks.reached(Walk::History, number);
         }
-        self.expire_index(self.walks.floor(Walk::History).saturating_sub(1));
+        self.expire_index(self.walks.floor(Walk::History), self.walks.start(Walk::History));
         seen == SLICE / 10
     }
 
@@ -205,7 +208,7 @@ impl Writer {
             Err(error) => error,
         };
         self.unreadable(&error);
-        self.walks.failed_from(walk, self.walks.start(walk), self.clock.now());
+        self.walks.failed_from(walk, self.walks.start(walk), &error, self.clock.now());
         None
     }
 }

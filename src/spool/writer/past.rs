@@ -1,6 +1,7 @@
 //! What a commit adds to history, and how its index follows.
 
 use super::Writer;
+use crate::spool::past::segments;
 
 /// Segments of the index dropped in one slice of housekeeping.
 const SEGMENTS: usize = 16;
@@ -19,10 +20,13 @@ impl Writer {
         }
     }
 
-    /// Segments of blocks that are all gone go too.
-    pub(super) fn expire_index(&mut self, floor: u64) {
+    /// Segments of blocks that are all gone go too: all before `floor`, and before `start` but for what could not be read.
+    pub(super) fn expire_index(&mut self, floor: u64, start: u64) {
         let Some(store) = self.store.clone() else { return };
-        for (number, bytes) in crate::spool::past::segments_up_to(&store, floor, SEGMENTS) {
+        let gone = segments(&store, 0, floor).take(SEGMENTS);
+        // The first of these says where the block is that is left.
+        let behind = segments(&store, floor, start).skip(1).take(SEGMENTS);
+        for (number, bytes) in gone.chain(behind) {
             self.remove(|store| &store.history_index, &number.to_be_bytes());
             self.totals.history_bytes = self.totals.history_bytes.saturating_sub(bytes as u64);
         }

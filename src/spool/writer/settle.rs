@@ -76,6 +76,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Notes an attempt of a delivery that spends none of its attempts: its row says what the last one came to.
+    pub(super) fn probed(&mut self, uid: EndpointUid, seq: Seq, note: &HistoryNote) -> fjall::Result<()> {
+        self.tried(uid, seq, note)?;
+        let Some(mut row) = self.live(uid, seq)? else { return Ok(()) };
+        if let Some(parked) = &mut row.parked {
+            parked.last = Some(LastAttempt { status: note.status, block: self.totals.next_block });
+            self.set_parked(uid, seq, row);
+        }
+        Ok(())
+    }
+
     pub(super) fn park(
         &mut self,
         uid: EndpointUid,
@@ -93,11 +104,15 @@ impl Writer {
         // What was tried is part of this commit's block.
         let last = Some(LastAttempt { status: note.status, block: self.totals.next_block });
         row.parked = Some(ParkedRow { due_ms, wait_ms, attempts, last });
-        self.cache.set_row(parked.seq, uid, Some(row));
-        let key = delivery_key(uid, parked.seq);
+        self.set_parked(uid, parked.seq, row);
+        Ok(())
+    }
+
+    fn set_parked(&mut self, uid: EndpointUid, seq: Seq, row: DeliveryRow) {
+        self.cache.set_row(seq, uid, Some(row));
+        let key = delivery_key(uid, seq);
         self.insert(|store| &store.deliveries, &key, row.encode());
         self.insert(|store| &store.parked, &key, row.encode());
-        Ok(())
     }
 
     /// Nothing ready lies before `low`.
@@ -210,6 +225,11 @@ impl Writer {
         if whole && row.is_some() {
             return Ok(());
         }
+        let of_event = (seq, EndpointUid(0))..=(seq, EndpointUid(u32::MAX));
+        let first = self.cycle.aside.range(of_event).next().is_none();
+        if !self.cycle.aside.insert((seq, uid)) {
+            return Ok(());
+        }
         // The numbers of a damaged row are lost with it; whether it was parked shows in the other keyspace.
         let parked = self.read(|store| &store.parked, &key)?.map(|_| ParkedRow::default());
         let row = row.unwrap_or(DeliveryRow { key: MessageKey(0), length: 0, accepted_ms: 0, parked });
@@ -220,7 +240,7 @@ impl Writer {
             "a stored event is damaged: it is set aside, not delivered"
         );
         self.drop_delivery(uid, seq, &row);
-        if let Some(record) = record {
+        if let Some(record) = record.filter(|_| first) {
             self.totals.pending = self.totals.pending.saturating_sub(u64::from(row.length));
             self.insert(|store| &store.damaged, &seq_key(seq), record.to_vec());
             self.remove(|store| &store.events, &seq_key(seq));

@@ -1,11 +1,12 @@
 //! What goes through rows from the oldest on, and how it goes on where one cannot be read.
 //!
-//! A read may fail for a moment, as for want of descriptors: what is to go first is waited for then. Where that lasts,
-//! as where a disk does not yield a row any more (EIO), budgets and ages would hold no longer for all that lies behind
-//! it. So such a row is stepped over. It stays where it is, and is tried again a while later.
+//! A read may fail for a moment: what is to go first is waited for then, and for as long as it is for want of descriptors
+//! or memory. Where a disk does not yield a row any more (EIO), budgets and ages would hold no longer for all that lies
+//! behind it. So such a row is stepped over. It stays where it is, and is tried again a while later.
 
 use super::HOUSEKEEPING;
 use crate::ids::EndpointUid;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -72,8 +73,10 @@ impl Walks {
 
     /// The row at this place could be read and has gone. True: so have all before it.
     pub(super) fn reached(&mut self, walk: Walk, place: u64) -> bool {
-        if let Some(beyond) = self.stuck.get_mut(&walk).and_then(|stuck| stuck.beyond.as_mut()) {
-            *beyond = place.max(*beyond);
+        if let Some(stuck) = self.stuck.get_mut(&walk)
+            && let Some(beyond) = &mut stuck.beyond
+        {
+            (*beyond, stuck.stride) = (place.max(*beyond), 1);
             return false;
         }
         self.stuck.remove(&walk);
@@ -85,9 +88,9 @@ impl Walks {
     }
 
     /// The row at this place could not be read. True: that lasts, and it is stepped over.
-    pub(super) fn failed_at(&mut self, walk: Walk, place: u64, now: Instant) -> bool {
+    pub(super) fn failed_at(&mut self, walk: Walk, place: u64, error: &fjall::Error, now: Instant) -> bool {
         let stuck = self.stuck(walk, now);
-        let lasts = now >= stuck.since + PATIENCE;
+        let lasts = now >= stuck.since + PATIENCE && is_of_row(error);
         if lasts {
             stuck.beyond = Some(place);
         } else {
@@ -98,12 +101,19 @@ impl Walks {
 
     /// One of the rows from this place on could not be read, and which of them it is was not told. Where that lasts, the
     /// walk goes on behind it, each time further.
-    pub(super) fn failed_from(&mut self, walk: Walk, place: u64, now: Instant) {
+    pub(super) fn failed_from(&mut self, walk: Walk, place: u64, error: &fjall::Error, now: Instant) {
         let stuck = self.stuck(walk, now);
         stuck.rests = now + HOUSEKEEPING / 2;
-        if now >= stuck.since + PATIENCE {
+        if now >= stuck.since + PATIENCE && is_of_row(error) {
             stuck.beyond = Some(place.saturating_add(stuck.stride - 1));
             stuck.stride = stuck.stride.saturating_mul(2);
+        }
+    }
+
+    /// Nothing is left but what was stepped over: it rests until that is tried again.
+    pub(super) fn rest(&mut self, walk: Walk) {
+        if let Some(stuck) = self.stuck.get_mut(&walk) {
+            stuck.rests = stuck.again;
         }
     }
 
@@ -122,4 +132,11 @@ impl Walks {
         let new = || Stuck { since: now, rests: now, beyond: None, again: now + AGAIN, stride: 1 };
         self.stuck.entry(walk).or_insert_with(new)
     }
+}
+
+/// Whether an error says something about the row, and not only that the process is short of something: that would be
+/// said of all others too.
+fn is_of_row(error: &fjall::Error) -> bool {
+    let (fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io))) = error else { return true };
+    !matches!(Errno::from_io_error(io), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
