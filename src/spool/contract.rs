@@ -186,7 +186,7 @@ impl Unwritten {
     /// How many.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.count.load(Ordering::SeqCst)
     }
 
     /// One more was said.
@@ -198,14 +198,17 @@ impl Unwritten {
     pub fn written(&self, count: usize) -> bool {
         // What a failing store makes the writer write twice is counted down once.
         let down = |now: usize| Some(now.saturating_sub(count));
-        let _before = self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, down);
-        self.starved.swap(false, Ordering::AcqRel)
+        let _before = self.count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, down);
+        self.starved.swap(false, Ordering::SeqCst)
     }
 
     /// The endpoint cannot go on before something is written: wake it then. Look at `count` again afterwards, it
     /// may have happened in between.
+    ///
+    /// Both sides change one of the two and look at the other, in one order that holds for both (`SeqCst`): a store that
+    /// the processor still holds back while `count` is looked at again would be seen by nobody.
     pub fn starve(&self) {
-        self.starved.store(true, Ordering::Release);
+        self.starved.store(true, Ordering::SeqCst);
     }
 }
 
