@@ -20,10 +20,11 @@ pub trait AdminBackend: EndpointBackend {
     /// Who may come in, as the configuration in force says.
     fn access(&self) -> AdminConfig;
 
-    /// Whether events are taken.
+    /// Whether it works.
     ///
     /// # Errors
-    /// Why not, one line: starting, draining, or what the spool's trouble is. Nothing else makes a daemon unready.
+    /// Why not, one line: starting, draining, or what the spool's trouble is, unless that is only as much undelivered work as
+    /// there may be. Nothing else makes a daemon unready.
     fn ready(&self) -> Result<(), String>;
 
     /// Reads the configuration again and puts in force what of it is valid.

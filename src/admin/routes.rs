@@ -75,10 +75,10 @@ async fn healthy() -> Response {
     health(Ok(()))
 }
 
-/// Whether events are taken
+/// Whether it works
 #[utoipa::path(get, path = "/-/ready", tag = "daemon", responses(
     (status = 200, body = Health),
-    (status = 503, body = Health, description = "starting, stopping, or the spool fails"),
+    (status = 503, body = Health, description = "starting, stopping, or the spool fails or its disk is full"),
 ))]
 async fn ready(State(backend): Backend) -> Response {
     health(backend.ready())

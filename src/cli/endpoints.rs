@@ -120,7 +120,10 @@ async fn add(args: &AddArgs, global: &Global) -> Result<(), Failure> {
     }
     let client = Client::new(&global.admin)?.expecting(IF_NONE_MATCH, "*")?;
     let answer = client.put(&path, settings.to_string()).await?;
-    if answer.status == 412 {
+    // Another account's is told as a conflict; a folder that cannot be written, with what to put there.
+    let taken = answer.status == 409
+        && serde_json::from_slice::<Value>(&answer.body).is_ok_and(|problem| problem.get("toml").is_none());
+    if answer.status == 412 || taken {
         let hint = "Choose another name, or edit its file.";
         return Err(Failure::new(Exit::Changed, format!("{} is there already", args.name)).hint(hint));
     }

@@ -17,7 +17,8 @@ pub(super) async fn status(global: &Global) -> Result<(), Failure> {
     if global.json {
         return out::line(String::from_utf8_lossy(&answer.body).trim_end());
     }
-    let ready = status.unready.as_ref().map_or_else(|| "ready".to_owned(), |why| format!("NOT READY: {why}"));
+    let ready =
+        status.unready.as_ref().map_or_else(|| "ready".to_owned(), |why| format!("TAKES NO EVENTS: {why}"));
     let Status { version, uptime_seconds, generation, .. } = &status;
     let up = out::duration(*uptime_seconds);
     out::line(&format!("postrider {version}  up {up}  configuration {generation}  {ready}"))?;

@@ -93,8 +93,9 @@ struct Cycle {
     /// Who amended waits for this commit.
     amendments: Vec<(Reply<Amended>, Amended)>,
     erased: BTreeMap<EndpointUid, Vec<Seq>>,
-    /// What was set aside in this commit: what is read of it is out of date.
-    aside: std::collections::BTreeSet<(Seq, EndpointUid)>,
+    /// What was set aside in this commit, and whether its row said how long its event is: what is read of it is out of
+    /// date.
+    aside: BTreeMap<(Seq, EndpointUid), bool>,
     /// Said once and never again by whoever said it: kept until it is written.
     said: Vec<Command>,
 }

@@ -268,6 +268,10 @@ async fn for_want_of_descriptors_what_is_newer_does_not_die_in_place_of_what_is_
     hand.append(vec![heavy("m2")]).await;
     seconds(&mut hand, 30);
     assert_eq!(hand.counts(A), (3, 0, 0, 3_000));
+    let oldest = hand.all(&lease).await[0].event.seq;
+    faults::inject_bad_row(&hand.config.path, "events", &seq_key(oldest));
+    seconds(&mut hand, 5);
+    assert_eq!(hand.counts(A), (3, 0, 0, 3_000), "what the disk does not yield has its own ten seconds");
     fail_reads(&hand, "events", 0);
     seconds(&mut hand, 2);
     assert_eq!(messages(&hand.all(&lease).await), ["m1", "m2"]);

@@ -93,10 +93,8 @@ impl Writer {
             };
             let (reason, text) = (DeadReason::Overflow, "more waited for this endpoint than backlog allows");
             match self.end_oldest(uid, Seq(u64::MAX), &mut slice, (reason, text), over) {
-                Ok(0) if over(self) && self.walks.steps_over(Walk::Waiting(uid)) => {
-                    self.walks.rest(Walk::Waiting(uid));
-                    failed += 1;
-                }
+                // Nothing else is left, for now.
+                Ok(0) if over(self) && self.walks.steps_over(Walk::Waiting(uid)) => failed += 1,
                 Ok(looked) if looked == 0 || !over(self) => {
                     self.overflowing.remove(&uid);
                 }

@@ -225,13 +225,14 @@ impl Writer {
         if whole && row.is_some() {
             return Ok(());
         }
-        let of_event = (seq, EndpointUid(0))..=(seq, EndpointUid(u32::MAX));
-        let first = self.cycle.aside.range(of_event).next().is_none();
-        if !self.cycle.aside.insert((seq, uid)) {
-            return Ok(());
-        }
         // The numbers of a damaged row are lost with it; whether it was parked shows in the other keyspace.
         let parked = self.read(|store| &store.parked, &key)?.map(|_| ParkedRow::default());
+        let of_event = (seq, EndpointUid(0))..=(seq, EndpointUid(u32::MAX));
+        let mut others = self.cycle.aside.range(of_event).map(|(_, counted)| *counted).peekable();
+        let (first, counted) = (others.peek().is_none(), others.any(|counted| counted));
+        if self.cycle.aside.insert((seq, uid), row.is_some()).is_some() {
+            return Ok(());
+        }
         let row = row.unwrap_or(DeliveryRow { key: MessageKey(0), length: 0, accepted_ms: 0, parked });
         self.meters.read_errors.increment(1);
         tracing::error!(
@@ -240,8 +241,10 @@ impl Writer {
             "a stored event is damaged: it is set aside, not delivered"
         );
         self.drop_delivery(uid, seq, &row);
-        if let Some(record) = record.filter(|_| first) {
+        if record.is_some() && !counted {
             self.totals.pending = self.totals.pending.saturating_sub(u64::from(row.length));
+        }
+        if let Some(record) = record.filter(|_| first) {
             self.insert(|store| &store.damaged, &seq_key(seq), record.to_vec());
             self.remove(|store| &store.events, &seq_key(seq));
             self.remove(|store| &store.refs, &seq_key(seq));

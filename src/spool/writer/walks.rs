@@ -89,8 +89,8 @@ impl Walks {
 
     /// The row at this place could not be read. True: that lasts, and it is stepped over.
     pub(super) fn failed_at(&mut self, walk: Walk, place: u64, error: &fjall::Error, now: Instant) -> bool {
-        let stuck = self.stuck(walk, now);
-        let lasts = now >= stuck.since + PATIENCE && is_of_row(error);
+        let stuck = self.stuck(walk, error, now);
+        let lasts = now >= stuck.since + PATIENCE;
         if lasts {
             stuck.beyond = Some(place);
         } else {
@@ -102,9 +102,9 @@ impl Walks {
     /// One of the rows from this place on could not be read, and which of them it is was not told. Where that lasts, the
     /// walk goes on behind it, each time further.
     pub(super) fn failed_from(&mut self, walk: Walk, place: u64, error: &fjall::Error, now: Instant) {
-        let stuck = self.stuck(walk, now);
+        let stuck = self.stuck(walk, error, now);
         stuck.rests = now + HOUSEKEEPING / 2;
-        if now >= stuck.since + PATIENCE && is_of_row(error) {
+        if now >= stuck.since + PATIENCE {
             stuck.beyond = Some(place.saturating_add(stuck.stride - 1));
             stuck.stride = stuck.stride.saturating_mul(2);
         }
@@ -128,9 +128,13 @@ impl Walks {
         });
     }
 
-    fn stuck(&mut self, walk: Walk, now: Instant) -> &mut Stuck {
+    fn stuck(&mut self, walk: Walk, error: &fjall::Error, now: Instant) -> &mut Stuck {
         let new = || Stuck { since: now, rests: now, beyond: None, again: now + AGAIN, stride: 1 };
-        self.stuck.entry(walk).or_insert_with(new)
+        let stuck = self.stuck.entry(walk).or_insert_with(new);
+        if !is_of_row(error) {
+            stuck.since = now;
+        }
+        stuck
     }
 }
 
