@@ -50,15 +50,11 @@ impl EndpointState {
             let flying = self.window.in_flight();
             // Those against a destination of before have slots, as many as there are; of what this one may have they
             // take nothing.
-            if flying.saturating_sub(self.former) >= most {
+            if flying.saturating_sub(self.former) >= most || !self.may_be_repeated() {
                 return None;
             }
             let probing = !self.breaker.is_closed();
             let seq = self.candidate(probing)?;
-            // Asked only where there is something to start: else whoever has nothing to do is woken by every commit.
-            if !self.may_be_repeated() {
-                return None;
-            }
             if self.expire(seq) {
                 continue;
             }
